@@ -1,0 +1,123 @@
+package presence
+
+import (
+	"strconv"
+
+	"github.com/switchboard/switchboard"
+)
+
+// This file lists every key that presence owns. Keys of one organization share
+// the hash tag of its partition, so that a script may touch them together in a
+// Redis Cluster. No script computes a key: every one is declared.
+//
+// Why one key holds all operators (and one all waiting chats, one all free
+// operators) of an organization, and not one key each: a claim learns only
+// inside the script which operator gets which chat. With a key per operator the
+// caller would have to guess it, and the script to answer "try again" when the
+// guess was wrong; with one key per organization every transition is one step
+// and one round trip. Free operators and waiting chats of different teams stand
+// in score bands of 2^45 of one sorted set (operator.lua, BAND).
+//
+//	key                   type    holds                                    bound or lifetime
+//	{reg}:inc             string  last incarnation given out               one
+//	{reg}:nodes           hash    incarnation -> renewal counter           living nodes
+//	{reg}:node:<inc>      hash    address, version, start of a node        deleted at burial
+//	{reg}:parts           set     tags of partitions in use                P
+//	{reg}:tags            string  the tag table; a start with another is refused   one
+//	{T}:meta              hash    gen, ctr                                 two fields
+//	{T}:live, {T}:deaf    set     incarnations that may write / do not hear     living nodes
+//	{T}:iq                hash    incarnation -> last inbox number         living nodes
+//	{T}:due               zset    every deadline -> Redis ms               work in progress
+//	{T}:own:<inc>         set     org/person edges of an incarnation       its sockets; reaped
+//	{T}:orgs              set     organizations of the partition           organizations
+//	o:org                 hash    counters, floor                          ten fields
+//	o:op                  hash    operator id -> record (JSON)             operators
+//	o:link                hash    person -> incarnations, "-" in grace     people here
+//	o:free                zset    team:operator -> strategy's score        routable operators x teams
+//	o:queue               zset    waiting chat -> place                    waiting chats
+//	o:chat                hash    open chat -> record (JSON)               open chats
+//	o:team                hash    team id -> settings (JSON)               256
+//	o:vis                 hash    visitor -> open chat                     open chats
+//	o:order               hash    logout orders and their counters         orders of 30 days
+//	o:order:<id>:todo|wait|res    set, set, hash: people to do, nodes to scan, results   30 days
+//	o:audit               stream  who, what, why, when                     about 100,000 entries
+//
+// Channels: {T}:in:<inc> is a node's inbox, {T}:bc the partition's broadcast.
+const prefix = "sb:"
+
+// Deadlines in {T}:due are named kind/org/id.
+const (
+	alarmGrace = "grace" // person: a lost socket's grace is over
+	alarmWrap  = "wrap"  // operator: wrap-up is over
+	alarmCall  = "call"  // operator/call: a call's lease is over
+	alarmOrder = "order" // order: a logout order is not finished
+
+	// Those below are answered by routing.
+
+	AlarmOffer  = "offer"  // chat: an offer got no answer
+	AlarmAgain  = "again"  // chat: those who declined may be asked once more
+	AlarmQueue  = "queue"  // 0: chats wait; look again
+	AlarmLost   = "lost"   // operator: offline with chats left
+	AlarmGone   = "gone"   // visitor: offline with an open chat
+	AlarmSilent = "silent" // chat: its visitor has been gone for too long
+)
+
+const (
+	keyInc   = prefix + "{reg}:inc"
+	keyNodes = prefix + "{reg}:nodes"
+	keyParts = prefix + "{reg}:parts"
+	keyTags  = prefix + "{reg}:tags"
+)
+
+func keyNode(inc string) string { return prefix + "{reg}:node:" + inc }
+
+// Partition is one hash tag; its keys live together on one Redis server.
+type Partition struct {
+	Index int
+	Tag   string
+}
+
+func (p Partition) key(name string) string { return prefix + "{" + p.Tag + "}:" + name }
+
+// Inbox returns the channel that reaches one incarnation in this partition.
+func (p Partition) Inbox(inc string) string { return p.key("in:" + inc) }
+
+// Broadcast returns the channel that reaches every node that serves the partition.
+func (p Partition) Broadcast() string { return p.key("bc") }
+
+// Key returns the name of an organization's key in its partition.
+func (p Partition) Key(org switchboard.OrgID, name string) string {
+	return p.key("o:" + strconv.FormatInt(int64(org), 10) + ":" + name)
+}
+
+// block returns KEYS 1..16 of every script behind the operator prelude; own is
+// the incarnation whose crash index the script may change.
+func (p Partition) block(org switchboard.OrgID, own string) []string {
+	return []string{
+		p.key("meta"), p.key("live"), p.key("deaf"), p.key("iq"), p.key("due"), p.key("own:" + own),
+		p.Key(org, "org"), p.Key(org, "op"), p.Key(org, "link"), p.Key(org, "free"), p.Key(org, "queue"),
+		p.Key(org, "chat"), p.Key(org, "team"), p.Key(org, "vis"), p.Key(org, "order"), p.Key(org, "audit"),
+	}
+}
+
+func (p Partition) orderKeys(org switchboard.OrgID, id switchboard.OrderID) []string {
+	base := "order:" + strconv.FormatInt(int64(id), 10)
+	return []string{p.Key(org, base+":todo"), p.Key(org, base+":wait"), p.Key(org, base+":res")}
+}
+
+// Block names the keys of the block that scripts outside the prelude declare by
+// themselves.
+type Block struct{ Meta, Live, Deaf, Inboxes, Due, Link, Chat, Free, Queue, Op, Team, Visitors string }
+
+// Block returns the names of an organization's shared keys.
+func (p Partition) Block(org switchboard.OrgID) Block {
+	return Block{Meta: p.key("meta"), Live: p.key("live"), Deaf: p.key("deaf"), Inboxes: p.key("iq"), Due: p.key("due"),
+		Link: p.Key(org, "link"), Chat: p.Key(org, "chat"), Free: p.Key(org, "free"), Queue: p.Key(org, "queue"),
+		Op: p.Key(org, "op"), Team: p.Key(org, "team"), Visitors: p.Key(org, "vis")}
+}
+
+// InboxHeads returns the key that holds the last number of every inbox.
+func (p Partition) InboxHeads() string { return p.key("iq") }
+
+// Own returns the key of an incarnation's crash index in this partition.
+func (p Partition) Own(inc string) string { return p.key("own:" + inc) }

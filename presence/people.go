@@ -1,0 +1,229 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/switchboard/switchboard"
+)
+
+// Operator is an operator's record as the store holds it. Status is outward and
+// computed; link is not part of it.
+type Operator struct {
+	ID      switchboard.OperatorID `json:"id"`
+	Name    string                 `json:"name"`
+	Email   string                 `json:"email,omitempty"`
+	Number  string                 `json:"number,omitempty"`
+	Role    switchboard.Role       `json:"role"`
+	Account switchboard.Account    `json:"account"`
+	Teams   []switchboard.TeamID   `json:"teams,omitempty"`
+	Limit   int                    `json:"limit,omitempty"` // chats and offers at a time; 0: the organization's
+	Intent  string                 `json:"intent"`
+	Source  string                 `json:"source,omitempty"` // who set the intent: operator, supervisor, system
+	Version int64                  `json:"version"`
+	Status  string                 `json:"shown"`
+	Since   int64                  `json:"since"` // since when Status, Redis ms
+	Floor   int64                  `json:"floor,omitempty"`
+	Out     bool                   `json:"out,omitempty"`
+	Wrap    int64                  `json:"wrap,omitempty"` // wrap-up lasts until, Redis ms; 0: none
+	Leaving *Leaving               `json:"leaving,omitempty"`
+	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8"
+}
+
+// Leaving says that a logout waits for the operator's work to end.
+type Leaving struct {
+	Orders []switchboard.OrderID `json:"orders"`
+	Reason string                `json:"reason,omitempty"`
+	At     int64                 `json:"at"`
+}
+
+// Wrapping reports whether the operator is in wrap-up.
+func (o Operator) Wrapping() bool { return o.Wrap != 0 }
+
+// Busy returns how many chats and calls the operator holds; offers are not work
+// that keeps anyone in.
+func (o Operator) Busy() (chats, calls int) {
+	for item := range o.Work {
+		switch {
+		case strings.HasPrefix(item, "chat:"):
+			chats++
+		case strings.HasPrefix(item, "call:"):
+			calls++
+		}
+	}
+	return chats, calls
+}
+
+// View returns the public state; here says whether a socket is held now.
+func (o Operator) View(here bool) switchboard.OperatorView {
+	v := switchboard.OperatorView{ID: o.ID, Name: o.Name, Role: o.Role, Account: o.Account, Teams: o.Teams, Status: o.Status,
+		Intent: o.Intent, Since: o.Since, Version: o.Version, Here: here && !o.Out, Leaving: o.Leaving != nil}
+	v.Chats, v.Calls = o.Busy()
+	v.Offers = len(o.Work) - v.Chats - v.Calls
+	return v
+}
+
+// Entered is what a node learns when it holds a first socket of a person.
+type Entered struct {
+	Operator *Operator // nil for a visitor
+	Back     bool      // the person was offline before
+	Orders   []switchboard.OrderID
+}
+
+// Enter records that this node holds a socket of a person and says who they are.
+// minted is the Redis time of the person's token in ms (0 for a visitor). A
+// further socket on the same node writes nothing. Errors: CodeLoggedOut when
+// the token is older than a logout, CodeUnauthorized when there is no such
+// operator any more, CodeUnavailable.
+func (r *Registry) Enter(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64) (Entered, error) {
+	release, err := r.turn(ctx, org, person)
+	if err != nil {
+		return Entered{}, err
+	}
+	defer release()
+	reply, err := r.Call(ctx, org, scriptEnter, nil, string(person), minted)
+	if err != nil {
+		return Entered{}, err
+	}
+	switch reply.Status {
+	case "OUT":
+		return Entered{}, switchboard.Errorc(switchboard.CodeLoggedOut, "you were signed out; sign in again")
+	case "GONE":
+		return Entered{}, switchboard.Errorc(switchboard.CodeUnauthorized, "this account is no longer there")
+	}
+	e := Entered{Back: reply.Text(1) == "1"}
+	if raw := reply.Text(0); raw != "" {
+		e.Operator = new(Operator)
+		if err := json.Unmarshal([]byte(raw), e.Operator); err != nil {
+			return Entered{}, fmt.Errorf("operator record: %w", err)
+		}
+	}
+	e.Orders, err = orderIDs(reply.Text(2))
+	return e, err
+}
+
+// Leave records that this node holds no socket of a person any more. still is
+// asked when it is this call's turn: when it says true a new socket has come and
+// nothing is written. grace is for how long the person still shows as here; 0
+// after an explicit sign-out, negative for the configured default.
+func (r *Registry) Leave(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, grace time.Duration, still func() bool) error {
+	release, err := r.turn(ctx, org, person)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if still() {
+		return nil
+	}
+	if grace < 0 {
+		grace = r.cfg.Grace
+	}
+	_, err = r.Call(ctx, org, scriptLeave, nil, r.Incarnation(), grace.Milliseconds(), string(person))
+	return err
+}
+
+// StatusChange is one write of an operator's intent.
+type StatusChange struct {
+	Status  string
+	Version int64  // the version the writer last saw; 0: do not compare
+	Source  string // operator, supervisor or system
+}
+
+// SetStatus changes an operator's intent; the caller has checked that the
+// organization knows the status. Errors: CodeConflict with the present record
+// when the version is stale, CodeNotFound, CodeInvalid for a computed status.
+func (r *Registry) SetStatus(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, ch StatusChange) (Operator, error) {
+	if ch.Status == "" || switchboard.Computed(ch.Status) {
+		return Operator{}, switchboard.Invalid("status", "this status cannot be chosen")
+	}
+	reply, err := r.Call(ctx, org, scriptStatus, nil, int64(op), ch.Status, ch.Version, ch.Source)
+	if err != nil {
+		return Operator{}, err
+	}
+	var rec Operator
+	if reply.Status != "GONE" {
+		if err := json.Unmarshal([]byte(reply.Text(0)), &rec); err != nil {
+			return rec, fmt.Errorf("operator record: %w", err)
+		}
+	}
+	switch reply.Status {
+	case "GONE":
+		return rec, switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
+	case "STALE":
+		return rec, &switchboard.Error{Code: switchboard.CodeConflict, Field: "version", Message: "the status has changed since"}
+	}
+	return rec, nil
+}
+
+// SignOut is an operator's own wish to leave. drain: when busy, leave as soon as
+// the work ends. Returns whether the operator is leaving (true) or out (false).
+// Errors: CodeConflict when busy and not drain.
+func (r *Registry) SignOut(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, drain bool) (leaving bool, err error) {
+	when := "now"
+	if drain {
+		when = "drain"
+	}
+	reply, err := r.Call(ctx, org, scriptSignOut, nil, int64(op), when, "signed out")
+	if err != nil {
+		return false, err
+	}
+	switch reply.Status {
+	case "BUSY":
+		return false, &switchboard.Error{Code: switchboard.CodeConflict, Field: "when",
+			Message: fmt.Sprintf("you hold %d chats and %d calls; sign out with when=drain to leave as soon as they end", reply.Int(0), reply.Int(1))}
+	case "GONE":
+		return false, switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
+	}
+	return reply.Status == "LEAVING", nil
+}
+
+// CallLease is how long a call lives without renewal: its owner may vanish.
+const CallLease = 90 * time.Second
+
+var callID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// StartCall records (or renews) a call of an operator until lease is over.
+// Errors: CodeInvalid for a bad call id, CodeNotFound, CodeConflict when the
+// operator is not signed in or holds 16 calls, CodeLeaving when a logout waits.
+func (r *Registry) StartCall(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, call string, lease time.Duration) error {
+	if !callID.MatchString(call) {
+		return switchboard.Invalid("call", "1 to 64 characters of A-Z a-z 0-9 . _ -")
+	}
+	if lease <= 0 || lease > time.Hour {
+		return switchboard.Invalid("lease_ms", "1 ms to 1 hour")
+	}
+	reply, err := r.Call(ctx, org, scriptCall, nil, int64(op), call, max(lease.Milliseconds(), 1), "")
+	if err != nil {
+		return err
+	}
+	switch reply.Status {
+	case "GONE":
+		return switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
+	case "OFFLINE":
+		return switchboard.Errorc(switchboard.CodeConflict, "the operator is not signed in")
+	case "LEAVING":
+		return switchboard.Errorc(switchboard.CodeLeaving, "the operator is being signed out and takes no new work")
+	case "FULL":
+		return switchboard.Errorc(switchboard.CodeConflict, "the operator holds 16 calls already")
+	}
+	return nil
+}
+
+// EndCall ends a call; ending one that is not there is fine.
+func (r *Registry) EndCall(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, call string) error {
+	if !callID.MatchString(call) {
+		return switchboard.Invalid("call", "1 to 64 characters of A-Z a-z 0-9 . _ -")
+	}
+	reply, err := r.Call(ctx, org, scriptCall, nil, int64(op), call, 0, "")
+	if err != nil {
+		return err
+	}
+	if reply.Status == "GONE" {
+		return switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
+	}
+	return nil
+}

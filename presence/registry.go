@@ -1,0 +1,250 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+)
+
+// Times of the lease and of grace (ARCHITECTURE.md, "Presence costs nothing at
+// rest"). They are variables of Config so that tests can shorten them together.
+const (
+	defaultBeat       = 2 * time.Second
+	defaultBuryAfter  = 6 * time.Second
+	defaultSweep      = time.Second
+	defaultGrace      = 15 * time.Second
+	defaultCrashGrace = 30 * time.Second
+	retryAfter        = time.Second
+)
+
+// Config of a Registry. The zero value of each duration is its default.
+type Config struct {
+	// Name is shown to people who look at the nodes: usually the listen address.
+	Name string
+	// Admin opens the registry for single commands: no incarnation, no beat. An
+	// administrator holds no sockets and therefore needs no lease.
+	Admin bool
+	// Wake is called when a waiting chat and a free operator may have become a
+	// pair in an organization. It must not block.
+	Wake func(switchboard.OrgID)
+	// Rejoined is called after this node was taken for dead and has a new
+	// incarnation: subscribe to its inboxes, assert the people who are here.
+	Rejoined func(ctx context.Context, inc string)
+
+	Beat, BuryAfter, Sweep, Grace, CrashGrace time.Duration
+
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
+}
+
+// Registry is what the cluster knows of each person: link, intent and work, and
+// the orders that sign people out. All methods may be called concurrently.
+type Registry struct {
+	rdb     redis.UniversalClient
+	cluster bool
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	parts   []Partition
+
+	inc     atomic.Pointer[string] // this node's incarnation
+	refence chan struct{}          // one slot: this incarnation was fenced
+
+	mu      sync.Mutex
+	entered map[string]bool // "inc/tag": partitions this incarnation has joined
+	turns   map[string]*turn
+}
+
+// Open connects a registry to its store and, unless it is an administrator's,
+// takes an incarnation. Errors: CodeUnavailable when Redis does not answer;
+// CodeConflict when the store was made with another number of partitions.
+func Open(ctx context.Context, rdb redis.UniversalClient, cfg Config) (*Registry, error) {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&cfg.Beat, defaultBeat)
+	def(&cfg.BuryAfter, defaultBuryAfter)
+	def(&cfg.Sweep, defaultSweep)
+	def(&cfg.Grace, defaultGrace)
+	def(&cfg.CrashGrace, defaultCrashGrace)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	_, cluster := rdb.(*redis.ClusterClient)
+	r := &Registry{
+		rdb: rdb, cluster: cluster, cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Registerer),
+		refence: make(chan struct{}, 1), entered: map[string]bool{}, turns: map[string]*turn{},
+	}
+	for i, tag := range tags(Partitions) {
+		r.parts = append(r.parts, Partition{Index: i, Tag: tag})
+	}
+	if err := r.checkTags(ctx); err != nil {
+		return nil, err
+	}
+	inc := "0"
+	if !cfg.Admin {
+		var err error
+		if inc, err = r.register(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.inc.Store(&inc)
+	return r, nil
+}
+
+// checkTags makes sure that every node looks for an organization under the same
+// hash tag: the first writes the table, all others compare.
+func (r *Registry) checkTags(ctx context.Context) error {
+	table := strings.Join(tags(Partitions), ",")
+	set, err := r.rdb.SetNX(ctx, keyTags, table, 0).Result()
+	if err != nil {
+		return r.storeError("tags", err)
+	}
+	if set {
+		return nil
+	}
+	have, err := r.rdb.Get(ctx, keyTags).Result()
+	if err != nil {
+		return r.storeError("tags", err)
+	}
+	if have != table {
+		return switchboard.Errorc(switchboard.CodeConflict, "this store was made with another partition table; people would be looked for under other keys")
+	}
+	return nil
+}
+
+// register takes a new incarnation: a number that was never used before.
+func (r *Registry) register(ctx context.Context) (string, error) {
+	n, err := r.rdb.Incr(ctx, keyInc).Result()
+	if err != nil {
+		return "", r.storeError("register", err)
+	}
+	inc := strconv.FormatInt(n, 10)
+	// The registry first, partitions after: an incarnation on a live list that is
+	// not in the registry is dead, always.
+	pipe := r.rdb.TxPipeline()
+	pipe.HSet(ctx, keyNode(inc), "name", r.cfg.Name, "since", time.Now().UTC().Format(time.RFC3339))
+	pipe.HSet(ctx, keyNodes, inc, 0)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return "", r.storeError("register", err)
+	}
+	return inc, nil
+}
+
+// Incarnation returns this node's present number, "0" for an administrator.
+func (r *Registry) Incarnation() string { return *r.inc.Load() }
+
+// Sharded reports whether nudges go through sharded channels (Redis Cluster).
+func (r *Registry) Sharded() bool { return r.cluster }
+
+// Partition returns where an organization lives.
+func (r *Registry) Partition(org switchboard.OrgID) Partition {
+	return r.parts[partitionOf(org, len(r.parts))]
+}
+
+// Partitions returns all partitions, in order.
+func (r *Registry) Partitions() []Partition { return r.parts }
+
+// enterPartition puts the incarnation on the partition's live list before its
+// first write there.
+func (r *Registry) enterPartition(ctx context.Context, p Partition, inc string) error {
+	if inc == "0" {
+		return nil
+	}
+	id := inc + "/" + p.Tag
+	r.mu.Lock()
+	done := r.entered[id]
+	r.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := r.rdb.SAdd(ctx, keyParts, p.Tag).Err(); err != nil {
+		return r.storeError("parts", err)
+	}
+	if _, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live")}, inc); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.entered[id] = true
+	r.mu.Unlock()
+	return nil
+}
+
+// Now returns the time of an organization's Redis server in Unix ms.
+func (r *Registry) Now(ctx context.Context) (int64, error) {
+	t, err := r.rdb.Time(ctx).Result()
+	if err != nil {
+		return 0, r.storeError("time", err)
+	}
+	return t.UnixMilli(), nil
+}
+
+// Run keeps this node alive in the cluster until ctx ends: it renews the lease,
+// buries silent peers, reaps what they held and answers due deadlines. ring
+// answers the kinds that routing owns; a deadline that it fails to answer rings
+// again. On return the lease is given back, so that peers need not wait.
+func (r *Registry) Run(ctx context.Context, ring func(ctx context.Context, kind string, org switchboard.OrgID, id string) error) error {
+	if r.cfg.Admin {
+		return errors.New("presence: an administrator's registry does not run")
+	}
+	l := &lease{r: r, seen: map[string]sighting{}}
+	var wg sync.WaitGroup
+	wg.Go(func() { l.run(ctx) })
+	wg.Go(func() { r.sweepLoop(ctx, l, ring) })
+	wg.Wait()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	inc := r.Incarnation()
+	if err := r.rdb.HDel(end, keyNodes, inc).Err(); err != nil {
+		return fmt.Errorf("give the lease back: %w", r.storeError("leave", err))
+	}
+	r.rdb.Del(end, keyNode(inc))
+	return nil
+}
+
+// turn makes the edge writes of one person on this node follow one another: the
+// end of the last socket and the start of a next must not overtake each other
+// on their way to Redis. It waits for its turn or for ctx.
+type turn struct {
+	slot  chan struct{} // capacity 1: whoever has put its token in has the turn
+	users int           // those who have it or wait for it; under Registry.mu
+}
+
+func (r *Registry) turn(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID) (release func(), err error) {
+	id := strconv.FormatInt(int64(org), 10) + "/" + string(person)
+	r.mu.Lock()
+	t := r.turns[id]
+	if t == nil {
+		t = &turn{slot: make(chan struct{}, 1)}
+		r.turns[id] = t
+	}
+	t.users++
+	r.mu.Unlock()
+	leave := func() {
+		r.mu.Lock()
+		if t.users--; t.users == 0 {
+			delete(r.turns, id)
+		}
+		r.mu.Unlock()
+	}
+	select {
+	case t.slot <- struct{}{}:
+		return func() { <-t.slot; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,182 @@
+package presence
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+)
+
+//go:embed scripts/*.lua
+var files embed.FS
+
+func source(name string) string {
+	b, err := files.ReadFile("scripts/" + name + ".lua")
+	if err != nil {
+		panic(err) // the file is embedded: only a typing error gets here
+	}
+	return string(b)
+}
+
+// Script is one transition in Redis. It is sent by its hash and by its text
+// when a server does not know it (after a failover): no installation step.
+type Script struct {
+	name           string
+	plain, sharded *redis.Script
+}
+
+// NewScript returns the script of one or more Lua texts, in order. Texts that
+// begin with Prelude() belong to a ledger call (Registry.Call).
+func NewScript(name string, texts ...string) *Script {
+	src := strings.Join(texts, "\n")
+	return &Script{
+		name:    name,
+		plain:   redis.NewScript(src),
+		sharded: redis.NewScript(strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'")),
+	}
+}
+
+// Prelude returns the Lua text in front of every script that touches an
+// operator (scripts/operator.lua).
+func Prelude() string { return source("operator") }
+
+func ledger(name string) *Script { return NewScript(name, Prelude(), source(name)) }
+func bare(name string) *Script   { return NewScript(name, source(name)) }
+
+var (
+	scriptEnter      = ledger("enter")
+	scriptLeave      = ledger("leave")
+	scriptGrace      = ledger("grace")
+	scriptStatus     = ledger("status")
+	scriptWrap       = ledger("wrap")
+	scriptCall       = ledger("call")
+	scriptSignOut    = ledger("signout")
+	scriptOperators  = ledger("operators")
+	scriptTeam       = ledger("team")
+	scriptResettle   = ledger("resettle")
+	scriptOrder      = ledger("order")
+	scriptOrderMore  = ledger("ordermore")
+	scriptOrderApply = ledger("orderapply")
+
+	scriptJoin  = bare("join")
+	scriptSweep = bare("sweep")
+	scriptDead  = bare("dead")
+	scriptBeat  = bare("beat")
+	scriptBury  = bare("bury")
+)
+
+// Reply is what a script answered: a status word, the partition's generation
+// and event counter, and what the script's header lists after them.
+type Reply struct {
+	Status   string
+	Gen, Ctr int64
+	rest     []any
+}
+
+// Len returns the number of values after the standard four.
+func (r Reply) Len() int { return len(r.rest) }
+
+// Text returns value i as text; "" when the script sent none.
+func (r Reply) Text(i int) string {
+	if i >= len(r.rest) || r.rest[i] == nil {
+		return ""
+	}
+	return fmt.Sprint(r.rest[i])
+}
+
+// Int returns value i as a number; 0 when it is none.
+func (r Reply) Int(i int) int64 {
+	n, _ := strconv.ParseInt(r.Text(i), 10, 64)
+	return n
+}
+
+var errFenced = &switchboard.Error{Code: switchboard.CodeUnavailable,
+	Message: "this node was taken for dead and is coming back", RetryAfter: retryAfter}
+
+// Call runs a script behind the prelude on an organization: KEYS are the block
+// and then extra, ARGV the organization, the incarnation and then args. It may
+// be called concurrently. Errors: CodeUnavailable when Redis does not answer or
+// this incarnation was fenced; nothing is known then of what was written, and
+// the call may be repeated unchanged.
+func (r *Registry) Call(ctx context.Context, org switchboard.OrgID, s *Script, extra []string, args ...any) (Reply, error) {
+	return r.call(ctx, org, s, "", extra, args...)
+}
+
+// call is Call with the crash index of another incarnation (own) when it reaps.
+func (r *Registry) call(ctx context.Context, org switchboard.OrgID, s *Script, own string, extra []string, args ...any) (Reply, error) {
+	inc := r.Incarnation()
+	if own == "" {
+		own = inc
+	}
+	p := r.Partition(org)
+	return r.run(ctx, org, p, inc, s, append(p.block(org, own), extra...), args)
+}
+
+// CallBare runs a script that stands alone: KEYS are keys, ARGV the
+// organization, the incarnation and then args. Errors as in Call.
+func (r *Registry) CallBare(ctx context.Context, org switchboard.OrgID, s *Script, keys []string, args ...any) (Reply, error) {
+	return r.run(ctx, org, r.Partition(org), r.Incarnation(), s, keys, args)
+}
+
+func (r *Registry) run(ctx context.Context, org switchboard.OrgID, p Partition, inc string, s *Script, keys []string, args []any) (Reply, error) {
+	if err := r.enterPartition(ctx, p, inc); err != nil {
+		return Reply{}, err
+	}
+	argv := make([]any, 0, 2+len(args))
+	argv = append(argv, int64(org), inc)
+	argv = append(argv, args...)
+	raw, err := r.eval(ctx, s, keys, argv...)
+	if err != nil {
+		return Reply{}, err
+	}
+	list, ok := raw.([]any)
+	if !ok || len(list) < 4 {
+		return Reply{}, fmt.Errorf("script %s: unexpected reply %T", s.name, raw)
+	}
+	reply := Reply{Status: fmt.Sprint(list[0]), rest: list[4:]}
+	reply.Gen, _ = strconv.ParseInt(fmt.Sprint(list[1]), 10, 64)
+	reply.Ctr, _ = strconv.ParseInt(fmt.Sprint(list[2]), 10, 64)
+	if reply.Status == "FENCED" {
+		r.fenced(inc)
+		return Reply{}, errFenced
+	}
+	if fmt.Sprint(list[3]) == "1" && r.cfg.Wake != nil {
+		r.cfg.Wake(org)
+	}
+	return reply, nil
+}
+
+// eval runs a script and turns what go-redis says into our errors.
+func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...any) (any, error) {
+	script := s.plain
+	if r.cluster {
+		script = s.sharded
+	}
+	r.metrics.calls.Inc()
+	raw, err := script.Run(ctx, r.rdb, keys, args...).Result()
+	if err == nil || errors.Is(err, redis.Nil) {
+		return raw, nil
+	}
+	return nil, r.storeError(s.name, err)
+}
+
+// storeError: a script that fails by itself is a bug; all else is a store that
+// cannot be reached and may be asked again.
+func (r *Registry) storeError(what string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	text := err.Error()
+	if strings.Contains(text, "user_script") || strings.Contains(text, "ERR Error") {
+		return switchboard.Wrap(switchboard.CodeInternal, "a script failed", fmt.Errorf("%s: %w", what, err))
+	}
+	e := switchboard.Wrap(switchboard.CodeUnavailable, "the store does not answer; try again", fmt.Errorf("%s: %w", what, err))
+	e.RetryAfter = retryAfter
+	return e
+}

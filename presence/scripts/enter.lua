@@ -1,0 +1,34 @@
+-- enter: an incarnation holds its first socket of a person.
+-- ARGV 3 person; 4 minted: Redis ms of the person's token (0 for a visitor)
+-- Returns OK, record JSON ('' for a visitor), back ('1' when the person was
+--   offline before), ids of open network orders ('' or 'a,b')
+--   | OUT: the token is older than a logout | GONE: no such operator, or deleted
+-- Stays true: an edge stands in link and in the incarnation's own, or in neither;
+--   repeating it writes nothing.
+local person, minted = ARGV[3], tonumber(ARGV[4])
+local id = string.match(person, '^o(%d+)$')
+local link = redis.call('HGET', LINK, person)
+local here = link and string.find(',' .. link .. ',', ',' .. inc .. ',', 1, true)
+local rec
+if id then
+  rec = open(id)
+  if not rec or rec.account == 2 then return reply('GONE') end
+  local floor = math.max(rec.floor or 0, tonumber(redis.call('HGET', ORG, 'floor') or '0'))
+  if minted <= floor then return reply('OUT') end
+end
+local orders = redis.call('HGET', ORDER, 'open') or ''
+if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders) end
+
+if not here then
+  redis.call('HSET', LINK, person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
+  redis.call('SADD', OWN, org .. '/' .. person)
+end
+redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)
+if rec then
+  rec.out = nil
+  settle(rec)
+  redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id)
+else
+  redis.call('ZREM', DUE, 'gone/' .. org .. '/' .. person)
+end
+return reply('OK', rec and cjson.encode(rec) or '', link and '0' or '1', orders)

@@ -1,0 +1,13 @@
+-- grace: the time of a lost socket is over; the person is offline unless back.
+-- ARGV 3 person
+-- Returns OK, '1' when the person went offline now
+-- Stays true: nobody offline holds an offer; chats left behind have a deadline
+--   ('lost' for an operator, 'gone' for a visitor) that routing answers.
+local person = ARGV[3]
+local alarm = 'grace/' .. org .. '/' .. person
+if not rung(alarm) then return reply('OK', '0') end
+redis.call('ZREM', DUE, alarm)
+if redis.call('HGET', LINK, person) ~= '-' then return reply('OK', '0') end
+local id = string.match(person, '^o(%d+)$')
+offline(person, id and open(id))
+return reply('OK', '1')

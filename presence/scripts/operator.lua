@@ -1,0 +1,220 @@
+-- The prelude: the one place where link, intent, work and logout meet. Every
+-- script that touches any of the four is loaded behind it and ends in settle().
+--
+-- KEYS 1..16  the block of presence/keys.go: partition keys, then the keys of
+--             one organization. All share one hash tag; none is computed.
+-- ARGV 1      organization id
+-- ARGV 2      incarnation of the caller; '0' for an administrator's command,
+--             which holds no sockets and so cannot be a zombie
+-- Replies     {status, gen, ctr, wake, ...}; status FENCED when the caller is
+--             not on the partition's live list (nothing was written)
+-- Stays true  free = the operators for whom fit() holds; an order's leaving
+--             operator is out in the very step that ends the last chat or call;
+--             times are Redis milliseconds.
+local META, LIVE, DEAF, IQ, DUE, OWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local ORG, OP, LINK, FREE, QUEUE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local CHAT, TEAM, VIS, ORDER, AUDIT = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local org, inc = ARGV[1], ARGV[2]
+if inc ~= '0' and redis.call('SISMEMBER', LIVE, inc) == 0 then return {'FENCED', '0', '0', '0'} end
+
+local clock = redis.call('TIME')
+local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local head = redis.call('HMGET', META, 'gen', 'ctr')
+local GEN, CTR, WAKE = head[1] or '1', head[2] or '0', '0'
+local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
+-- A group's members stand in one score band of 2^45 in free and in queue, so
+-- that both are one key for the whole organization (presence/keys.go says why).
+local BAND, LOAD = 35184372088832, 137438953472
+
+local function int(n) return string.format('%.0f', n) end
+local function reply(status, ...) return {status, GEN, CTR, WAKE, ...} end
+local function get(key, field)
+  local raw = redis.call('HGET', key, field)
+  return raw and cjson.decode(raw) or nil
+end
+local function put(key, field, value) redis.call('HSET', key, field, cjson.encode(value)) end
+local function later(ms, member) redis.call('ZADD', DUE, int(NOW + ms), member) end
+local function rung(member) -- is this deadline due? It is kept until finished.
+  local at = redis.call('ZSCORE', DUE, member)
+  return at and tonumber(at) <= NOW
+end
+
+-- tell nudges every incarnation that holds a socket of one of the persons: one
+-- message per incarnation, numbered, so that a node notices a lost one.
+local function tell(persons, class, frame)
+  if type(frame) == 'table' then frame = cjson.encode(frame) end
+  local at, order = {}, {}
+  for _, person in ipairs(persons) do
+    for i in string.gmatch(redis.call('HGET', LINK, person) or '', '%d+') do
+      if at[i] then at[i] = at[i] .. ',' .. person else at[i] = person; order[#order + 1] = i end
+    end
+  end
+  for _, i in ipairs(order) do
+    local seq = redis.call('HINCRBY', IQ, i, 1)
+    redis.call('PUBLISH', CHANNEL .. 'in:' .. i, table.concat({GEN, seq, org, at[i], class, frame}, '\t'))
+  end
+end
+-- cast tells every node that serves this partition.
+local function cast(topic, frame)
+  CTR = tostring(redis.call('HINCRBY', META, 'ctr', 1))
+  redis.call('PUBLISH', CHANNEL .. 'bc', table.concat({GEN, CTR, org, topic, frame}, '\t'))
+end
+local function castQueue() cast('queue', '{"t":"queue","waiting":' .. redis.call('ZCARD', QUEUE) .. '}') end
+
+local teams = {}
+local function team(id)
+  id = tostring(id)
+  if teams[id] == nil then teams[id] = get(TEAM, id) or false end
+  return teams[id]
+end
+
+local function tally(rec)
+  local n = {chat = 0, call = 0, offer = 0}
+  for item in pairs(rec.work or {}) do
+    local kind = string.match(item, '^%a+')
+    n[kind] = (n[kind] or 0) + 1
+  end
+  return n
+end
+local function outward(rec, link, n)
+  if not link or rec.out then return 'Offline' end
+  if n.call > 0 then return 'In-call' end
+  if n.chat > 0 then return 'In-chat' end
+  if rec.wrap then return 'Wrap-up' end
+  return rec.intent
+end
+local function limit(rec) return rec.limit or (team(0) and team(0).limit) or 5 end
+-- fit computes routable (but for deafness, which only the claim can know).
+local function fit(rec, link, n)
+  return link and link ~= '-' and rec.account == 0 and rec.intent == 'Available' and not rec.leaving
+    and not rec.out and not rec.wrap and n.call == 0 and n.chat + n.offer < limit(rec)
+end
+local function score(rec, tm, n)
+  if tm.strategy == 'round_robin' or tm.strategy == 'mod' then return rec.id end
+  return (n.chat + n.offer) * LOAD + (rec.last or 0)
+end
+local function view(rec, link, n)
+  return {id = rec.id, name = rec.name, role = rec.role, account = rec.account, teams = rec.teams,
+    status = rec.shown, intent = rec.intent, since = rec.since, version = rec.version, chats = n.chat,
+    calls = n.call, offers = n.offer, here = (link and link ~= '-' and not rec.out) and true or false,
+    leaving = rec.leaving and true or nil}
+end
+local function mark(rec, link, n)
+  return table.concat({rec.name, rec.role, rec.account, table.concat(rec.teams or {}, ','), outward(rec, link, n),
+    rec.intent, rec.version, n.chat, n.call, n.offer, tostring(link and link ~= '-' and not rec.out), tostring(rec.leaving ~= nil)}, '|')
+end
+
+local before = {} -- how each opened operator looked when the script began
+local function open(id)
+  local rec = get(OP, id)
+  if not rec then return nil end
+  if not before[rec.id] then before[rec.id] = mark(rec, redis.call('HGET', LINK, 'o' .. id), tally(rec)) end
+  return rec
+end
+local function hold(rec, item) rec.work = rec.work or {}; rec.work[item] = 1 end
+local function drop(rec, item)
+  if not rec.work or not rec.work[item] then return false end
+  rec.work[item] = nil
+  if next(rec.work) == nil then rec.work = nil end
+  return true
+end
+
+-- release puts an offered chat back to its old place in its queue. It is the one
+-- transition of a chat that presence makes, because logout and loss must
+-- withdraw offers in their own step.
+local function release(rec, cid, reason)
+  if not drop(rec, 'offer:' .. cid) then return end
+  redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. cid)
+  tell({'o' .. rec.id}, 'e', {t = 'offer.gone', chat = tonumber(cid), reason = reason})
+  local c = get(CHAT, cid)
+  if not c or c.state ~= 'offered' or c.op ~= rec.id then return end
+  c.state, c.op, c.token, c.opname = 'waiting', nil, nil, nil
+  put(CHAT, cid, c)
+  redis.call('ZADD', QUEUE, c.score, cid)
+  redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
+  WAKE = '1'
+  castQueue()
+end
+local function releaseAll(rec, reason)
+  for item in pairs(rec.work or {}) do
+    local cid = string.match(item, '^offer:(.+)')
+    if cid then release(rec, cid, reason) end
+  end
+end
+
+-- signOut ends an operator's presence: tokens minted up to now are refused from
+-- this step on (the floor), nodes close the sockets.
+local function signOut(rec, reason, order)
+  releaseAll(rec, 'withdrawn')
+  redis.call('ZREM', DUE, 'wrap/' .. org .. '/' .. rec.id)
+  rec.floor = math.max((rec.floor or 0) + 1, NOW)
+  rec.out, rec.leaving, rec.wrap = true, nil, nil
+  tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor})
+end
+
+-- settle recomputes what follows from link, intent, work and logout, stores the
+-- operator and tells whoever watches. Every change of an operator ends here.
+local function settle(rec)
+  local link = redis.call('HGET', LINK, 'o' .. rec.id)
+  local n = tally(rec)
+  if rec.leaving and n.chat == 0 and n.call == 0 then
+    local leaving = rec.leaving
+    signOut(rec, leaving.reason, leaving.orders[1])
+    for _, order in ipairs(leaving.orders) do -- 0 is the operator's own wish
+      if order > 0 then
+        redis.call('HINCRBY', ORDER, int(order) .. ':leaving', -1)
+        redis.call('HINCRBY', ORDER, int(order) .. ':out', 1)
+      end
+    end
+    redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'signed out', 'who', rec.id, 'why', leaving.reason or '')
+    n = tally(rec)
+  end
+  local status = outward(rec, link, n)
+  if status ~= rec.shown then rec.shown, rec.since = status, NOW end
+  local can = fit(rec, link, n)
+  for _, t in ipairs({0, unpack(rec.teams or {})}) do
+    local tm = team(t)
+    if tm and can then
+      redis.call('ZADD', FREE, int(tm.group * BAND + score(rec, tm, n)), t .. ':' .. rec.id)
+    else
+      redis.call('ZREM', FREE, t .. ':' .. rec.id)
+    end
+  end
+  if can and redis.call('EXISTS', QUEUE) == 1 then WAKE = '1' end
+  put(OP, rec.id, rec)
+  local now = mark(rec, link, n)
+  if before[rec.id] ~= now then
+    before[rec.id] = now
+    local json = cjson.encode(view(rec, link, n))
+    cast('operators', json)
+    tell({'o' .. rec.id}, 'e', '{"t":"self",' .. string.sub(json, 2))
+  end
+  return can
+end
+
+-- finish ends one piece of work; the last chat or call starts wrap-up where the
+-- organization has one. A leaving operator gets none (contracts.md 1.8, 10).
+local function finish(rec, item)
+  if not drop(rec, item) then return false end
+  rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+  local n, base = tally(rec), team(0)
+  if base and (base.wrap_ms or 0) > 0 and n.chat == 0 and n.call == 0 and not rec.leaving then
+    rec.wrap = NOW + base.wrap_ms
+    later(base.wrap_ms, 'wrap/' .. org .. '/' .. rec.id)
+  end
+  return true
+end
+
+-- offline ends a person's presence: the last edge is gone and the grace is over.
+-- What is left behind gets a deadline that routing answers.
+local function offline(person, rec)
+  redis.call('HDEL', LINK, person)
+  redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)
+  if rec then
+    releaseAll(rec, 'connection_lost')
+    settle(rec)
+    if rec.work then later(0, 'lost/' .. org .. '/' .. rec.id) end
+  elseif redis.call('HEXISTS', VIS, person) == 1 then
+    later(0, 'gone/' .. org .. '/' .. person)
+  end
+end

@@ -1,0 +1,13 @@
+-- sweep: what is due in a partition, and who may write there.
+-- KEYS 1 due; 2 live   ARGV 1 how many
+-- Returns {members due, oldest first}, {live incarnations}, ms the oldest is late
+-- Changes nothing: whoever answers an alarm removes it in the same step.
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+local names, late = {}, 0
+for k = 1, #due, 2 do
+  names[#names + 1] = due[k]
+  late = math.max(late, now - tonumber(due[k + 1]))
+end
+return {names, redis.call('SMEMBERS', KEYS[2]), late}

@@ -1,0 +1,18 @@
+-- team: create a team or change its settings.
+-- ARGV 3 team id; 4 settings JSON (without group)
+-- Returns OK | FULL: 256 teams are the bound of an organization
+-- Stays true: each team has its own score band (group) in free and queue.
+-- Free scores follow at each operator's next change; resettle() makes it at once.
+local new, old = cjson.decode(ARGV[4]), get(TEAM, ARGV[3])
+if old then
+  new.group, new.turn = old.group, old.turn
+elseif ARGV[3] == '0' then
+  new.group = 0
+else
+  local n = redis.call('HLEN', TEAM)
+  if n >= 256 then return reply('FULL') end
+  new.group = math.max(n, 1)
+end
+put(TEAM, ARGV[3], new)
+redis.call('SADD', KEYS[17], org)
+return reply('OK')

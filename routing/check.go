@@ -1,0 +1,244 @@
+package routing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
+)
+
+// Check reads an organization whole and returns each broken invariant of
+// ARCHITECTURE.md ("Invariants") as a sentence; none is good. It is exact only
+// while nothing changes: it reads in several steps. For tests and the check
+// page; the cost grows with operators and open chats.
+func (r *Router) Check(ctx context.Context, org switchboard.OrgID) ([]string, error) {
+	p := r.reg.Partition(org)
+	b := p.Block(org)
+	pipe := r.rdb.Pipeline()
+	chats, links := pipe.HGetAll(ctx, b.Chat), pipe.HGetAll(ctx, b.Link)
+	free, queue := pipe.ZRangeWithScores(ctx, b.Free, 0, -1), pipe.ZRangeWithScores(ctx, b.Queue, 0, -1)
+	due, teams := pipe.ZRangeWithScores(ctx, b.Due, 0, -1), pipe.HGetAll(ctx, b.Team)
+	live, visitors := pipe.SMembers(ctx, b.Live), pipe.HGetAll(ctx, b.Visitors)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, storeError(err)
+	}
+	ops, err := r.reg.Operators(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	c := &checker{org: org, ops: map[switchboard.OperatorID]presence.Operator{}, chats: map[switchboard.ChatID]Chat{},
+		links: links.Val(), free: scores(free.Val()), queue: scores(queue.Val()), due: scores(due.Val()), visitors: visitors.Val()}
+	for _, op := range ops {
+		c.ops[op.ID] = op
+	}
+	for id, raw := range chats.Val() {
+		chat, err := decodeChat(raw)
+		if err != nil {
+			return nil, fmt.Errorf("chat %s: %w", id, err)
+		}
+		c.chats[chat.ID] = chat
+	}
+	if err := c.readTeams(teams.Val()); err != nil {
+		return nil, err
+	}
+	c.checkChats()
+	c.checkOperators()
+	if err := c.checkEdges(ctx, r.rdb, p, live.Val()); err != nil {
+		return nil, err
+	}
+	if err := c.checkLogs(ctx, r, org); err != nil {
+		return nil, err
+	}
+	slices.Sort(c.broken)
+	return c.broken, nil
+}
+
+func scores(list []redis.Z) map[string]float64 {
+	out := make(map[string]float64, len(list))
+	for _, z := range list {
+		out[fmt.Sprint(z.Member)] = z.Score
+	}
+	return out
+}
+
+type checker struct {
+	org              switchboard.OrgID
+	ops              map[switchboard.OperatorID]presence.Operator
+	chats            map[switchboard.ChatID]Chat
+	links, visitors  map[string]string
+	free, queue, due map[string]float64
+	teams            map[switchboard.TeamID]presence.Team
+	broken           []string
+}
+
+func (c *checker) fail(format string, args ...any) {
+	c.broken = append(c.broken, fmt.Sprintf(format, args...))
+}
+
+func (c *checker) readTeams(raw map[string]string) error {
+	c.teams = map[switchboard.TeamID]presence.Team{}
+	for id, text := range raw {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return fmt.Errorf("team id %q: %w", id, err)
+		}
+		var t presence.Team
+		if err := json.Unmarshal([]byte(text), &t); err != nil {
+			return fmt.Errorf("team %s: %w", id, err)
+		}
+		c.teams[switchboard.TeamID(n)] = t
+	}
+	return nil
+}
+
+func (c *checker) alarm(kind string, id any) bool {
+	_, ok := c.due[fmt.Sprintf("%s/%d/%v", kind, c.org, id)]
+	return ok
+}
+
+// checkChats: invariants 1 and 4.
+func (c *checker) checkChats() {
+	for id, chat := range c.chats {
+		_, queued := c.queue[fmt.Sprint(id)]
+		if queued != (chat.State == switchboard.ChatWaiting) {
+			c.fail("4: chat %d is %s and in a queue: %v", id, chat.State, queued)
+		}
+		item := ""
+		switch chat.State {
+		case switchboard.ChatWaiting:
+			if chat.Operator != 0 {
+				c.fail("1: waiting chat %d has operator %d", id, chat.Operator)
+			}
+			if !c.alarm(presence.AlarmQueue, 0) {
+				c.fail("4: chat %d waits and the queue has no alarm", id)
+			}
+		case switchboard.ChatOffered:
+			item = fmt.Sprintf("offer:%d", id)
+			if !c.alarm(presence.AlarmOffer, id) {
+				c.fail("4: offered chat %d has no deadline", id)
+			}
+		case switchboard.ChatActive:
+			item = fmt.Sprintf("chat:%d", id)
+		default:
+			c.fail("4: open chat %d is %q", id, chat.State)
+		}
+		if item != "" && c.ops[chat.Operator].Work[item] != 1 {
+			c.fail("1: chat %d is %s for operator %d, who does not hold %s", id, chat.State, chat.Operator, item)
+		}
+		if c.visitors[string(chat.Visitor)] != fmt.Sprint(id) {
+			c.fail("4: open chat %d is not its visitor's", id)
+		}
+	}
+	for id := range c.queue {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if _, ok := c.chats[switchboard.ChatID(n)]; err != nil || !ok {
+			c.fail("4: the queue holds chat %s, which is not open", id)
+		}
+	}
+}
+
+// checkOperators: invariants 1, 2, 3 and 6.
+func (c *checker) checkOperators() {
+	for id, op := range c.ops {
+		chats, calls := op.Busy()
+		for item := range op.Work {
+			kind, rest, _ := strings.Cut(item, ":")
+			n, _ := strconv.ParseInt(rest, 10, 64) // a call's id is no number, and not looked up
+			chat, ok := c.chats[switchboard.ChatID(n)]
+			switch {
+			case kind == "chat" && (!ok || chat.Operator != id || chat.State != switchboard.ChatActive),
+				kind == "offer" && (!ok || chat.Operator != id || chat.State != switchboard.ChatOffered):
+				c.fail("1: operator %d holds %s, the chat says otherwise", id, item)
+			case kind == "call" && !c.alarm("call", fmt.Sprintf("%d/%s", id, rest)):
+				c.fail("4: call %s of operator %d has no lease", rest, id)
+			}
+		}
+		limit := op.Limit
+		if limit == 0 {
+			limit = c.teams[0].Limit
+		}
+		if limit == 0 {
+			limit = 5
+		}
+		load := len(op.Work) - calls
+		if load > limit {
+			c.fail("3: operator %d holds %d of %d", id, load, limit)
+		}
+		if op.Leaving != nil && chats+calls == 0 {
+			c.fail("6: operator %d is leaving without work", id)
+		}
+		link, here := c.links[string(switchboard.OperatorPerson(id))]
+		can := here && link != "-" && op.Account == switchboard.AccountActive && op.Intent == switchboard.StatusAvailable &&
+			op.Leaving == nil && !op.Out && !op.Wrapping() && calls == 0 && load < limit
+		for _, t := range append([]switchboard.TeamID{0}, op.Teams...) {
+			_, in := c.free[fmt.Sprintf("%d:%d", t, id)]
+			if _, known := c.teams[t]; known && in != can {
+				c.fail("2: operator %d routable %v, in free of team %d: %v", id, can, t, in)
+			}
+		}
+		if link == "-" && !c.alarm("grace", switchboard.OperatorPerson(id)) {
+			c.fail("4: operator %d is in grace without a deadline", id)
+		}
+	}
+}
+
+// checkEdges: invariant 7.
+func (c *checker) checkEdges(ctx context.Context, rdb redis.UniversalClient, p presence.Partition, live []string) error {
+	held := map[string]bool{}
+	for _, inc := range live {
+		edges, err := rdb.SMembers(ctx, p.Own(inc)).Result()
+		if err != nil {
+			return storeError(err)
+		}
+		for _, e := range edges {
+			if person, ok := strings.CutPrefix(e, fmt.Sprintf("%d/", c.org)); ok {
+				held[inc+"/"+person] = true
+			}
+		}
+	}
+	for person, link := range c.links {
+		if link == "-" {
+			continue
+		}
+		for inc := range strings.SplitSeq(link, ",") {
+			if !held[inc+"/"+person] {
+				c.fail("7: %s is linked to %s, whose index does not hold them", person, inc)
+			}
+			delete(held, inc+"/"+person)
+		}
+	}
+	for edge := range held {
+		c.fail("7: edge %s is in the index, not in link", edge)
+	}
+	return nil
+}
+
+// checkLogs: invariant 5.
+func (c *checker) checkLogs(ctx context.Context, r *Router, org switchboard.OrgID) error {
+	for id := range c.chats {
+		k := keysOf(r.reg.Partition(org), org, id)
+		seq, err := r.rdb.HGet(ctx, k.cmid, "#").Int64()
+		if err != nil && err != redis.Nil {
+			return storeError(err)
+		}
+		n, err := r.rdb.XLen(ctx, k.log).Result()
+		if err != nil {
+			return storeError(err)
+		}
+		last, err := r.rdb.XRevRangeN(ctx, k.log, "+", "-", 1).Result()
+		if err != nil {
+			return storeError(err)
+		}
+		if n != seq || (n > 0 && seqOf(last[0].ID) != seq) {
+			c.fail("5: chat %d has %d messages, sequence %d", id, n, seq)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+-- append: store one message and nudge the nodes of both parties.
+-- (loaded alone: it is the hottest script and touches no operator)
+-- KEYS 1 meta; 2 live; 3 iq; 4 link; 5 chats; 6 log; 7 message ids; 8 typing; 9 closed record
+-- ARGV 1 organization; 2 incarnation; 3 person; 4 chat id; 5 client message id;
+--   6 fragment: the message's JSON after its first brace, from "from" on; 7 most messages a chat
+-- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
+-- Stays true: seq counts 1, 2, 3 ... and is the entry id's first half; a client
+--   message id is stored once and a repeat gets the first answer.
+local org, inc, person, cid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call('SISMEMBER', KEYS[2], inc) == 0 then return {'FENCED', '0', '0', '0'} end
+local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr')
+local gen, ctr = head[1] or '1', head[2] or '0'
+local id = person .. '/' .. ARGV[5]
+local raw = redis.call('HGET', KEYS[5], cid)
+local known = redis.call('HGET', KEYS[7], id)
+if known then
+  local seq, g, at = string.match(known, '^(%d+)-(%d+)-(%d+)$')
+  return {'DUP', gen, ctr, '0', seq, g, at}
+end
+if not raw then return {redis.call('EXISTS', KEYS[9]) == 1 and 'CLOSED' or 'NOTFOUND', gen, ctr, '0'} end
+local c = cjson.decode(raw)
+local op = c.state == 'active' and c.op and 'o' .. string.format('%.0f', c.op)
+if person ~= c.visitor and person ~= op then return {'FORBIDDEN', gen, ctr, '0'} end
+if tonumber(redis.call('HGET', KEYS[7], '#') or '0') >= tonumber(ARGV[7]) then return {'FULL', gen, ctr, '0'} end
+local clock = redis.call('TIME')
+local at = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+local seq = tostring(redis.call('HINCRBY', KEYS[7], '#', 1))
+local pos = seq .. '-' .. gen
+redis.call('XADD', KEYS[6], pos, 'at', at, 'm', ARGV[6])
+redis.call('HSET', KEYS[7], id, pos .. '-' .. at)
+redis.call('ZREM', KEYS[8], person, person .. '!')
+local frame = '{"t":"message","chat":' .. cid .. ',"pos":"' .. pos .. '","seq":' .. seq .. ',"at":' .. at .. ',' .. ARGV[6]
+local nodes, order = {}, {}
+for _, p in ipairs({c.visitor, op or nil}) do
+  for i in string.gmatch(redis.call('HGET', KEYS[4], p) or '', '%d+') do
+    if nodes[i] then nodes[i] = nodes[i] .. ',' .. p else nodes[i] = p; order[#order + 1] = i end
+  end
+end
+local channel = string.sub(KEYS[1], 1, -5) .. 'in:'
+for _, i in ipairs(order) do
+  local n = redis.call('HINCRBY', KEYS[3], i, 1)
+  redis.call('PUBLISH', channel .. i, table.concat({gen, n, org, nodes[i], 'm' .. cid .. ':' .. seq, frame}, '\t'))
+end
+return {'OK', gen, ctr, '0', seq, gen, at}

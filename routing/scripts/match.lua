@@ -1,0 +1,141 @@
+-- The second prelude: which operator gets which waiting chat. It stands behind
+-- presence's prelude; every script that may make a pair ends in match().
+--
+-- ARGV 3      nonce of the caller: part of every offer token, so that a token
+--             cannot come back to life when a counter does (rollback)
+-- Stays true  a chat is taken only from 'waiting', by an operator for whom fit()
+--             holds in this step; every offer has a deadline.
+local NONCE = ARGV[3]
+
+local function visitorOf(c)
+  local v = c.info or {}
+  return {id = c.visitor, name = v.name, email = v.email, page = v.page}
+end
+-- place in the queue, 1 is next; chats of other teams do not count
+local function place(c) return redis.call('ZCOUNT', QUEUE, int(c.group * BAND), c.score) end
+local function forVisitor(c)
+  local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
+  if c.state == 'offered' then f.state = 'waiting' end
+  if c.state == 'waiting' then f.place = place(c) end
+  if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
+  return f
+end
+local function forOperator(c)
+  local f = forVisitor(c)
+  f.state, f.visitor = c.state, visitorOf(c)
+  local link = redis.call('HGET', LINK, c.visitor)
+  f.here = (link and link ~= '-') and true or false
+  return f
+end
+local function tellChat(c)
+  tell({c.visitor}, 'e', forVisitor(c))
+  if c.op and c.state ~= 'offered' then tell({'o' .. c.op}, 'e', forOperator(c)) end
+end
+
+-- enqueue puts a chat at its own place: the score is given once, at the start.
+local function enqueue(c)
+  c.state, c.op, c.opname, c.token = 'waiting', nil, nil, nil
+  put(CHAT, c.id, c)
+  redis.call('ZADD', QUEUE, c.score, c.id)
+  redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
+end
+
+local function hears(op) -- an edge on a live incarnation that hears this partition
+  for i in string.gmatch(redis.call('HGET', LINK, 'o' .. op) or '', '%d+') do
+    if redis.call('SISMEMBER', DEAF, i) == 0 then return true end
+  end
+  return false
+end
+-- candidates in the order of the team's strategy, at most 16
+local function candidates(c, tm)
+  local lo, hi = int(tm.group * BAND), '(' .. int((tm.group + 1) * BAND)
+  if tm.strategy == 'mod' then
+    local base = redis.call('ZCOUNT', FREE, '-inf', '(' .. lo)
+    local n = redis.call('ZCOUNT', FREE, lo, hi)
+    if n == 0 then return {} end
+    local at = base + c.id % n
+    local list = redis.call('ZRANGE', FREE, at, math.min(at + 15, base + n - 1))
+    for _, m in ipairs(redis.call('ZRANGE', FREE, base, base + math.min(c.id % n, 16) - 1)) do list[#list + 1] = m end
+    return list
+  end
+  if tm.strategy == 'round_robin' then
+    local after = '(' .. int(tm.group * BAND + (tm.turn or 0))
+    local list = redis.call('ZRANGEBYSCORE', FREE, after, hi, 'LIMIT', 0, 16)
+    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, 16 - #list)) do list[#list + 1] = m end
+    return list
+  end
+  return redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, 16)
+end
+
+local function assign(c, rec, tm)
+  c.op, c.opname, c.tries = rec.id, rec.name, (c.tries or 0) + 1
+  c.token = NONCE .. '.' .. c.tries
+  c.ops = c.ops or {}
+  rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+  redis.call('ZREM', QUEUE, c.id)
+  if tm.strategy == 'round_robin' then
+    tm.turn = rec.id
+    put(TEAM, tostring(c.team), tm)
+  end
+  if tm.auto_accept then
+    c.state = 'active'
+    c.ops[tostring(rec.id)] = 1
+    hold(rec, 'chat:' .. c.id)
+    put(CHAT, c.id, c)
+    settle(rec)
+    tellChat(c)
+    return
+  end
+  c.state = 'offered'
+  hold(rec, 'offer:' .. c.id)
+  put(CHAT, c.id, c)
+  local ttl = tm.offer_ms or 15000
+  later(ttl, 'offer/' .. org .. '/' .. c.id)
+  settle(rec)
+  tell({'o' .. rec.id}, 'e', {t = 'offer', chat = c.id, token = c.token, ttl_ms = ttl, team = c.team,
+    waited_ms = NOW - c.since, visitor = visitorOf(c)})
+end
+
+-- pair finds an operator for one waiting chat. An operator who declined it is
+-- passed over while anyone else is there.
+local function pair(c, tm)
+  for _, member in ipairs(candidates(c, tm)) do
+    local op = string.match(member, ':(%d+)$')
+    if not (c.declined and c.declined[op]) and hears(op) then
+      local rec = open(op)
+      if rec and fit(rec, redis.call('HGET', LINK, 'o' .. op), tally(rec)) then
+        assign(c, rec, tm)
+        return true
+      end
+    end
+  end
+  return false
+end
+
+-- match serves the queues of all groups, oldest first, at most 16 chats looked at
+-- a group and 64 in all; WAKE stays '1' when there may be more to do.
+local function match()
+  local lo, looked, made = 0, 0, 0
+  WAKE = '0'
+  while lo < 256 and looked < 64 do
+    local first = redis.call('ZRANGEBYSCORE', QUEUE, int(lo * BAND), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if not first[1] then break end
+    local group = math.floor(tonumber(first[2]) / BAND)
+    local waiting = redis.call('ZRANGEBYSCORE', QUEUE, int(group * BAND), '(' .. int((group + 1) * BAND), 'LIMIT', 0, 16)
+    local paired = 0
+    for _, cid in ipairs(waiting) do
+      looked = looked + 1
+      local c = get(CHAT, cid)
+      local tm = c and team(c.team)
+      if not c then redis.call('ZREM', QUEUE, cid)
+      elseif tm and pair(c, tm) then paired = paired + 1
+      elseif tm and not c.declined then break end -- nobody is free: the next would not fare better
+    end
+    made = made + paired
+    if paired == #waiting or looked >= 64 then WAKE = '1' end
+    lo = group + 1
+  end
+  if redis.call('EXISTS', QUEUE) == 0 then redis.call('ZREM', DUE, 'queue/' .. org .. '/0') WAKE = '0' end
+  if made > 0 then castQueue() end
+  return made
+end

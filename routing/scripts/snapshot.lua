@@ -1,0 +1,35 @@
+-- snapshot: the chats and offers a person holds now.
+-- ARGV 3 nonce (unused); 4 person
+-- Returns OK, own view JSON ('' for a visitor), leaving JSON ('' unless leaving), then
+--   pairs: chat JSON, '1' when its visitor is connected
+-- Changes nothing.
+local person, out = ARGV[4], {}
+local id = string.match(person, '^o(%d+)$')
+local ids, own, leaving = {}, '', ''
+if id then
+  local rec = open(id)
+  if not rec then return reply('GONE') end
+  local n = tally(rec)
+  own = cjson.encode(view(rec, redis.call('HGET', LINK, person), n))
+  if rec.leaving then
+    leaving = cjson.encode({t = 'leaving', order = rec.leaving.orders[1], reason = rec.leaving.reason, chats = n.chat, calls = n.call})
+  end
+  for item in pairs(rec.work or {}) do ids[#ids + 1] = string.match(item, '^chat:(.+)') or string.match(item, '^offer:(.+)') end
+else
+  ids[1] = redis.call('HGET', VIS, person) or nil
+end
+for _, cid in ipairs(ids) do
+  local c = get(CHAT, cid)
+  if c then
+    if c.state == 'offered' then
+      local at = redis.call('ZSCORE', DUE, 'offer/' .. org .. '/' .. cid)
+      c.left = math.max(0, tonumber(at or NOW) - NOW)
+      c.waited = NOW - c.since
+    end
+    if c.state == 'waiting' then c.place = place(c) end
+    local link = redis.call('HGET', LINK, c.visitor)
+    out[#out + 1] = cjson.encode(c)
+    out[#out + 1] = (link and link ~= '-') and '1' or '0'
+  end
+end
+return reply('OK', own, leaving, unpack(out))
