@@ -1,0 +1,129 @@
+package accounts
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/switchboard/switchboard"
+)
+
+// organizationAge is how late a change of an organization's settings may reach
+// a node that has them in memory.
+const organizationAge = 5 * time.Second
+
+// DefaultJobThreshold is how many operators a logout order may name before it
+// becomes a background job, unless the organization says otherwise.
+const DefaultJobThreshold = 100
+
+const (
+	maxName     = 100 // characters
+	maxSites    = 50
+	maxStatuses = 20
+	maxStatus   = 40 // characters
+)
+
+// Company owns organizations and the credentials that manage them.
+type Company struct {
+	ID   switchboard.CompanyID `json:"id"`
+	Name string                `json:"name"`
+}
+
+// Organization is a tenant with its settings.
+type Organization struct {
+	ID      switchboard.OrgID     `json:"id"`
+	Company switchboard.CompanyID `json:"company"`
+	Name    string                `json:"name"` // 1 to 100 characters
+	// Slug names the organization in addresses and as the user of HTTP Basic:
+	// 1 to 63 of [a-z0-9-], not at the ends a hyphen. Unique, and fixed.
+	Slug string `json:"slug"`
+	// Sites are the origins whose pages may show the widget and open sockets,
+	// as browsers send them: https://shop.example, with the port if not the usual.
+	Sites []string `json:"sites,omitempty"`
+	// Statuses are custom intents besides the four that everybody has.
+	Statuses []string `json:"statuses,omitempty"`
+	// JobThreshold is the number of operators above which a logout order runs
+	// as a job; 0 in AddOrganization means DefaultJobThreshold.
+	JobThreshold int `json:"job_threshold"`
+	// Deferred200 makes the force-logout surface answer 200 instead of the
+	// documented 400 when every operator is busy.
+	Deferred200 bool `json:"deferred_200,omitempty"`
+}
+
+// clone keeps callers from changing what the cache holds.
+func (o Organization) clone() Organization {
+	o.Sites, o.Statuses = slices.Clone(o.Sites), slices.Clone(o.Statuses)
+	return o
+}
+
+var slugPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// clean checks the settings and brings them into their one form.
+func (o Organization) clean() (Organization, error) {
+	o = o.clone()
+	var err error
+	if o.Name, err = cleanName("name", o.Name); err != nil {
+		return o, err
+	}
+	if !slugPattern.MatchString(o.Slug) {
+		return o, switchboard.Invalid("slug", "1 to 63 of a-z, 0-9 and hyphen, no hyphen at the ends")
+	}
+	if len(o.Sites) > maxSites {
+		return o, switchboard.Invalid("sites", fmt.Sprintf("at most %d", maxSites))
+	}
+	for i, site := range o.Sites {
+		if o.Sites[i], err = cleanSite(site); err != nil {
+			return o, err
+		}
+	}
+	if len(o.Statuses) > maxStatuses {
+		return o, switchboard.Invalid("statuses", fmt.Sprintf("at most %d", maxStatuses))
+	}
+	for i, status := range o.Statuses {
+		status = strings.TrimSpace(status)
+		o.Statuses[i] = status
+		if !printable(status, maxStatus) || switchboard.Computed(status) || slices.Contains(builtIn, status) || slices.Contains(o.Statuses[:i], status) {
+			return o, switchboard.Invalid("statuses", fmt.Sprintf("%q is no new name of 1 to %d characters", status, maxStatus))
+		}
+	}
+	if o.JobThreshold == 0 {
+		o.JobThreshold = DefaultJobThreshold
+	}
+	if o.JobThreshold < 0 {
+		return o, switchboard.Invalid("job_threshold", "a positive number")
+	}
+	return o, nil
+}
+
+var builtIn = []string{switchboard.StatusAvailable, switchboard.StatusUnavailable, switchboard.StatusBreak, switchboard.StatusMeal}
+
+// cleanSite returns an origin as a browser writes it.
+func cleanSite(site string) (string, error) {
+	u, err := url.Parse(strings.TrimSuffix(site, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", switchboard.Invalid("sites", fmt.Sprintf("%q is no origin such as https://shop.example", site))
+	}
+	host := strings.ToLower(u.Host)
+	if usual := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; strings.HasSuffix(host, usual) {
+		host = strings.TrimSuffix(host, usual)
+	}
+	return u.Scheme + "://" + host, nil
+}
+
+func cleanName(field, name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if !printable(name, maxName) {
+		return "", switchboard.Invalid(field, fmt.Sprintf("1 to %d printable characters", maxName))
+	}
+	return name, nil
+}
+
+func printable(s string, most int) bool {
+	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= most &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
