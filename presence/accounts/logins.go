@@ -23,6 +23,9 @@ type Login struct {
 	Operator switchboard.OperatorID `json:"operator"`
 	Org      switchboard.OrgID      `json:"org"`
 	Role     switchboard.Role       `json:"role"` // operator, supervisor or admin
+	// Since is when the person signed in, Redis ms; the gateway sets it before
+	// NewRefresh and refuses a refresh that is older than a logout.
+	Since int64 `json:"since,omitempty"`
 }
 
 type storedLogin struct {
@@ -42,7 +45,7 @@ func (s *Store) AddLogin(ctx context.Context, login, password string, op switchb
 	if err := s.checkPerson(ctx, op, org, role); err != nil {
 		return err
 	}
-	text, err := s.loginRecord(ctx, Login{login, op, org, role}, password)
+	text, err := s.loginRecord(ctx, Login{Login: login, Operator: op, Org: org, Role: role}, password)
 	if err != nil {
 		return err
 	}

@@ -107,6 +107,7 @@ func (s *Store) stillThere(ctx context.Context, l Login) (Login, error) {
 	if now.Operator != l.Operator {
 		return l, errors.Join(errRefresh, s.RevokeFamilies(ctx, l.Operator))
 	}
+	now.Since = l.Since
 	return now.Login, nil
 }
 

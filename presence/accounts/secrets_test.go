@@ -133,7 +133,7 @@ func TestLoginOfAPerson(t *testing.T) {
 	if err := s.AddLogin(ctx, "Ines@Acme.example", "first password", op, org, switchboard.RoleSupervisor); err != nil {
 		t.Fatal(err)
 	}
-	want := Login{"ines@acme.example", op, org, switchboard.RoleSupervisor}
+	want := Login{Login: "ines@acme.example", Operator: op, Org: org, Role: switchboard.RoleSupervisor}
 	if got, err := s.VerifyLogin(ctx, "INES@acme.example", "first password"); err != nil || got != want {
 		t.Fatalf("%+v %v", got, err)
 	}

@@ -265,12 +265,13 @@ func TestRotationFollowsTheLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Role = switchboard.RoleOperator // as if it had been promoted since
+	l.Since = 12345
 	token, err := s.NewRefresh(ctx, l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, token, err := s.Rotate(ctx, token)
-	if err != nil || got.Role != switchboard.RoleAdmin {
+	if err != nil || got.Role != switchboard.RoleAdmin || got.Since != 12345 {
 		t.Fatalf("%+v %v", got, err)
 	}
 	// The family that a sign-in began just after the login was removed.
