@@ -72,7 +72,7 @@ func (s *Store) SigningKey(ctx context.Context) (kid string, key []byte, err err
 
 // VerificationKey returns the key of an id. A key that was removed on another
 // node may be believed for 30 s more. The key must not be changed. Errors:
-// CodeUnauthorized when there is no such key.
+// CodeNotFound when there is no such key.
 func (s *Store) VerificationKey(ctx context.Context, kid string) ([]byte, error) {
 	if kidPattern.MatchString(kid) {
 		keys, _, err := s.ringNow(ctx, kid)
@@ -83,7 +83,7 @@ func (s *Store) VerificationKey(ctx context.Context, kid string) ([]byte, error)
 			return key, nil
 		}
 	}
-	return nil, switchboard.Errorc(switchboard.CodeUnauthorized, "the token was signed with an unknown key")
+	return nil, switchboard.Errorc(switchboard.CodeNotFound, "there is no such key")
 }
 
 // RotateKey makes a new key that signs from now on (on other nodes within 30 s)

@@ -352,7 +352,7 @@ func TestRotatedKeySignsAndTheOldOneVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.VerificationKey(ctx, oldID)
-	wantCode(t, err, switchboard.CodeUnauthorized)
+	wantCode(t, err, switchboard.CodeNotFound)
 	for _, kid := range []string{oldID, "", "current", "0123456789abcdef"} {
 		wantCode(t, s.RemoveKey(ctx, kid), switchboard.CodeNotFound)
 	}
@@ -405,14 +405,14 @@ func TestKeysAreReadFromMemoryMostly(t *testing.T) {
 	// "current" is a field of the hash, not a key.
 	for _, strange := range []string{"current", "", "../x", strings.Repeat("a", 17)} {
 		_, err := s.VerificationKey(t.Context(), strange)
-		wantCode(t, err, switchboard.CodeUnauthorized)
+		wantCode(t, err, switchboard.CodeNotFound)
 	}
 	// What is too old is read again, and then it is gone.
 	s.ring.mu.Lock()
 	s.ring.read = time.Now().Add(-ringAge - time.Second)
 	s.ring.mu.Unlock()
 	_, err = s.VerificationKey(t.Context(), kid)
-	wantCode(t, err, switchboard.CodeUnauthorized)
+	wantCode(t, err, switchboard.CodeNotFound)
 }
 
 func TestSealedKeysAreOfNoUseWithoutTheMasterKey(t *testing.T) {
