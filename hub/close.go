@@ -31,7 +31,7 @@ func (c *Conn) end(e ending) {
 		return
 	}
 	o.ending = true
-	o.code, o.reason, o.linger = e.code, clean(e.reason), e.linger
+	o.code, o.reason, o.linger, o.cut = e.code, clean(e.reason), e.linger, !e.flush
 	unsent := 0
 	if !e.flush {
 		unsent = c.discardLocked()
@@ -41,7 +41,7 @@ func (c *Conn) end(e ending) {
 	if e.code != lost {
 		o.closed = make(chan struct{})
 		// Bounds the frame that is being written now, too.
-		c.setWriteDeadline(time.Now().Add(h.cfg.FlushWithin))
+		c.setWriteDeadline(time.Now().Add(c.flushTime()))
 	}
 	o.mu.Unlock()
 
@@ -66,7 +66,7 @@ func (c *Conn) leaveTables() {
 // close sends the close frame and closes the socket; it runs in a closer.
 func (c *Conn) close() {
 	defer close(c.out.closed)
-	c.waitWriter(c.hub.cfg.FlushWithin)
+	c.waitWriter(c.flushTime())
 	wait := c.hub.cfg.Linger
 	if !c.out.linger {
 		wait = 0
@@ -79,6 +79,15 @@ func (c *Conn) close() {
 	if err := c.ws.Close(websocket.StatusCode(c.out.code), c.out.reason); err != nil {
 		c.hub.log.Debug("close handshake not completed", "conn", c.id, "err", err)
 	}
+}
+
+// flushTime is what the writer gets to come to an end: less when only the frame
+// that it is stuck in matters, so that slow connections free their closers soon.
+func (c *Conn) flushTime() time.Duration {
+	if c.out.cut {
+		return c.hub.cfg.FlushWithin / 4
+	}
+	return c.hub.cfg.FlushWithin
 }
 
 // abort closes the socket without a close frame.

@@ -56,7 +56,7 @@ func (h *Hub) refuse(c *Conn, why refusal) error {
 	c.out.ending = true
 	c.out.code, c.out.reason = code, reason
 	c.out.closed = make(chan struct{})
-	if !h.closers.add(c.close) {
+	if !h.refusers.add(c.close) {
 		// So many are refused that saying why would be an attack on ourselves.
 		c.abort()
 	}

@@ -25,59 +25,55 @@ type heldMessage struct {
 	json []byte
 }
 
-// Hold keeps live messages of a chat back until Release, so that the history
-// can be read and sent first. What is held back counts against
-// Config.QueueBytes: too much of it ends the connection with 4008. A chat that
-// is held twice is released by the first Release.
+// hold keeps live messages of a chat back from now on.
 func (c *Conn) hold(chat switchboard.ChatID) {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.ending {
-		return
+	if !o.ending {
+		o.holdOfLocked(chat).open = false
 	}
-	if i := o.findHoldLocked(chat); i >= 0 {
-		o.holds[i].open = false
-		return
-	}
-	if len(o.holds) >= keptFloors {
-		if i := slices.IndexFunc(o.holds, func(h hold) bool { return h.open }); i >= 0 {
-			o.holds = slices.Delete(o.holds, i, i+1)
-		}
-	}
-	o.holds = append(o.holds, hold{chat: chat})
 }
 
 // release sends the held messages after a seq, in their order and each once.
 func (c *Conn) release(chat switchboard.ChatID, after int64) {
-	o, now := &c.out, c.hub.now()
-	seen := 0
+	o, now, seen := &c.out, c.hub.now(), 0
 	o.mu.Lock()
 	if o.ending {
 		o.mu.Unlock()
 		return
 	}
-	i := o.findHoldLocked(chat)
-	if i < 0 {
-		o.holds = append(o.holds, hold{chat: chat})
-		i = len(o.holds) - 1
-	}
-	held := o.holds[i].held
-	o.holds[i] = hold{chat: chat, open: true, after: after}
+	h := o.holdOfLocked(chat)
+	held := h.held
+	*h = hold{chat: chat, open: true, after: after}
 	slices.SortStableFunc(held, func(a, b heldMessage) int { return cmp.Compare(a.seq, b.seq) })
-	last := after
 	for _, m := range held {
 		cost := c.cost(len(m.json))
 		o.heldUse -= cost
-		if m.seq <= last {
+		if m.seq <= after {
 			seen++
 			continue
 		}
-		last = m.seq
+		after = m.seq // a repeat of it goes no further
 		c.appendLocked(m.json, cost, now)
 	}
 	o.mu.Unlock()
 	c.hub.met.drop(dropSeen, seen)
+}
+
+// holdOfLocked finds or makes what is known of a chat.
+func (o *outbox) holdOfLocked(chat switchboard.ChatID) *hold {
+	i := o.findHoldLocked(chat)
+	if i < 0 {
+		if len(o.holds) >= keptFloors {
+			if old := slices.IndexFunc(o.holds, func(h hold) bool { return h.open }); old >= 0 {
+				o.holds = slices.Delete(o.holds, old, old+1)
+			}
+		}
+		i = len(o.holds)
+		o.holds = append(o.holds, hold{chat: chat, open: true})
+	}
+	return &o.holds[i]
 }
 
 // heldBackLocked reports whether a live message must not be queued now: it is

@@ -74,6 +74,7 @@ type Hub struct {
 	interest interest
 	wheel    wheel
 	closers  pool // sends close frames
+	refusers pool // the same to sockets that are not let in, which must not hold up the others
 	tasks    pool // calls Handlers.Expired
 	door     door
 
@@ -91,6 +92,7 @@ func New(cfg Config, on Handlers, reg prometheus.Registerer, log *slog.Logger) *
 	}
 	h.interest.topics = make(map[topic]*audience)
 	h.closers.limit, h.closers.backlog = h.cfg.Closers, h.cfg.MaxConns
+	h.refusers.limit, h.refusers.backlog = h.cfg.Closers, 8*h.cfg.Closers
 	h.tasks.limit, h.tasks.backlog = 16, h.cfg.MaxConns
 	h.door.strangers = make(map[*Conn]struct{})
 	h.door.gone = make(chan struct{})
@@ -124,6 +126,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	h.door.readers.Wait()
 	h.closers.wait()
+	h.refusers.wait()
 	h.tasks.wait()
 	return nil
 }
@@ -136,8 +139,16 @@ func (h *Hub) Run(ctx context.Context) error {
 // The error is an *Error of CodeUnavailable when the hub is full, drains or has
 // ended; ws is then being closed, with 1013 or 4012.
 func (h *Hub) Open(ws *websocket.Conn, nc net.Conn, addr netip.Addr) error {
+	return h.OpenWith(ws, nc, addr, nil)
+}
+
+// OpenWith is Open with a value that Conn.State returns from the first frame on.
+func (h *Hub) OpenWith(ws *websocket.Conn, nc net.Conn, addr netip.Addr, state any) error {
 	c := &Conn{hub: h, ws: ws, nc: nc, addr: addr.Unmap(), id: h.ids.Add(1), opened: h.now()}
 	c.heard.Store(c.opened)
+	if state != nil {
+		c.SetState(state)
+	}
 	if why := h.admit(c); why != "" {
 		h.met.refused[why].Inc()
 		return h.refuse(c, why)

@@ -263,45 +263,47 @@ func TestHandlerPanicEndsOneConnectionOnly(t *testing.T) {
 }
 
 func TestLastIsExactWithManyTabs(t *testing.T) {
-	const persons, tabs = 20, 12
-	var lasts [persons]atomic.Int64
-	r := newRig(t, Config{}, Handlers{Closed: func(c *Conn, last bool) {
-		if last {
-			id, _ := c.Identity()
-			n, _ := id.Person.Operator()
-			lasts[n].Add(1)
-		}
-	}})
-	firsts := 0
-	var all []*Conn
-	for p := range persons {
-		for range tabs {
-			c, _ := r.pipe()
-			if r.identify(c, switchboard.OperatorPerson(switchboard.OperatorID(p))) {
-				firsts++
+	synctest.Test(t, func(t *testing.T) {
+		const persons, tabs = 20, 12
+		var lasts [persons]atomic.Int64
+		r := newRig(t, Config{}, Handlers{Closed: func(c *Conn, last bool) {
+			if last {
+				id, _ := c.Identity()
+				n, _ := id.Person.Operator()
+				lasts[n].Add(1)
 			}
-			all = append(all, c)
+		}})
+		firsts := 0
+		var all []*Conn
+		for p := range persons {
+			for range tabs {
+				c, _ := r.pipe()
+				if r.identify(c, switchboard.OperatorPerson(switchboard.OperatorID(p))) {
+					firsts++
+				}
+				all = append(all, c)
+			}
 		}
-	}
-	if firsts != persons {
-		t.Errorf("first was said %d times for %d persons", firsts, persons)
-	}
-	var wg sync.WaitGroup
-	for _, c := range all {
-		wg.Go(func() { c.End(1001, "bye") })
-	}
-	wg.Wait()
-	if n := r.Stats().Identified; n != 0 {
-		t.Errorf("%d are still found after End", n)
-	}
-	for _, c := range all {
-		r.closedConn(c)
-	}
-	for p := 1; p < persons; p++ {
-		if n := lasts[p].Load(); n != 1 {
-			t.Errorf("last was said %d times for person %d", n, p)
+		if firsts != persons {
+			t.Errorf("first was said %d times for %d persons", firsts, persons)
 		}
-	}
+		var wg sync.WaitGroup
+		for _, c := range all {
+			wg.Go(func() { c.End(1001, "bye") })
+		}
+		wg.Wait()
+		if n := r.Stats().Identified; n != 0 {
+			t.Errorf("%d are still found after End", n)
+		}
+		for _, c := range all {
+			r.closedConn(c)
+		}
+		for p := 1; p < persons; p++ {
+			if n := lasts[p].Load(); n != 1 {
+				t.Errorf("last was said %d times for person %d", n, p)
+			}
+		}
+	})
 }
 
 func TestRunClosesEverySocketAndLetsNobodyIn(t *testing.T) {
@@ -325,19 +327,22 @@ func TestLimitsRefuseSockets(t *testing.T) {
 	t.Run("full", func(t *testing.T) {
 		r := newRig(t, Config{MaxConns: 2}, Handlers{})
 		for range 2 {
-			c, _ := r.loopback()
+			c, cl := r.loopback()
 			r.identify(c, "o1")
+			cl.listen()
 		}
 		wantRefused(t, r, 1013, refusedFull)
 	})
 	t.Run("too many strangers", func(t *testing.T) {
 		r := newRig(t, Config{MaxUnidentified: 1}, Handlers{})
-		c, _ := r.loopback()
+		c, cl := r.loopback()
+		cl.listen()
 		wantRefused(t, r, 1013, refusedStrangers)
 		r.identify(c, "o1")
-		r.loopback() // there is room for a stranger again
+		_, again := r.loopback() // there is room for a stranger again
+		again.listen()
 	})
-	t.Run("one person", func(t *testing.T) {
+	virtual(t, "one person", func(t *testing.T) {
 		r := newRig(t, Config{MaxPerPerson: 2}, Handlers{})
 		for range 2 {
 			c, _ := r.pipe()

@@ -38,8 +38,10 @@ type outbox struct {
 	holds   []hold
 	heldUse int // cost of what is held back
 
+	// How it ends; fixed once ending is set, but for discard.
 	ending  bool
 	discard bool // what is queued is not sent any more
+	cut     bool // it was not meant to be flushed
 	code    int
 	reason  string
 	linger  bool

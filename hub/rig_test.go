@@ -33,6 +33,8 @@ type rig struct {
 
 	mu     sync.Mutex
 	closed map[*Conn]closing
+
+	opening sync.Mutex // one socket is opened at a time, so that it can be found
 }
 
 // closing is one call of Handlers.Closed.
