@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopWithin is how long a child may take to end by itself.
+const stopWithin = 30 * time.Second
+
+// child is a process of the run with its log in a file.
+type child struct {
+	cmd   *exec.Cmd
+	log   string
+	ended chan struct{} // closed when it has ended
+	err   error         // how; after ended
+}
+
+// spawn starts a process. The one who spawns stops it; should loadtest be
+// killed, the kernel ends it where that can be arranged.
+func spawn(log, name string, args ...string) (*child, error) {
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.Env = environ()
+	cmd.SysProcAttr = diesWithParent()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	c := &child{cmd: cmd, log: log, ended: make(chan struct{})}
+	go func() {
+		c.err = cmd.Wait()
+		close(c.ended)
+	}()
+	return c, nil
+}
+
+// environ is the environment of children: ours without the settings of some
+// other node.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "SWITCHBOARD_") })
+}
+
+// stop asks the process to end, makes it end if it does not, and waits. An
+// error says that it had to be forced or did not end well by itself.
+func (c *child) stop() error {
+	// A process that has ended already needs no signal.
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.ended:
+		return c.err
+	case <-time.After(stopWithin):
+		return errors.Join(fmt.Errorf("%s did not end within %s", filepath.Base(c.cmd.Path), stopWithin), c.kill())
+	}
+}
+
+// kill ends the process without a word and waits.
+func (c *child) kill() error {
+	err := c.cmd.Process.Kill()
+	<-c.ended
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// until waits for ok to hold, the process to end, or the time to be over.
+func (c *child) until(ctx context.Context, within time.Duration, what string, ok func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for !ok() {
+		select {
+		case <-c.ended:
+			return fmt.Errorf("%s: the process ended: %v\n%s", what, c.err, tail(c.log))
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w\n%s", what, ctx.Err(), tail(c.log))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// resident is the memory of the process in bytes.
+func (c *child) resident() (int64, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "status"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, errors.New("no VmRSS in /proc")
+}
+
+// tail is the end of a log, for a failure.
+func tail(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	if len(b) > 2000 {
+		b = b[len(b)-2000:]
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/switchboard/switchboard/loadtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestFlagsChangeTheScenario(t *testing.T) {
+	var out bytes.Buffer
+	s, o, err := parse([]string{"-visitors", "50", "--small", "-seed", "9", "-kill", "-max-message-p99", "1s", "-duration", "20s"}, &out)
+	if err != nil {
+		t.Fatal(err, out.String())
+	}
+	small := loadtest.Small()
+	if s.Visitors != 50 || s.Operators != small.Operators || s.Seed != 9 || !o.kill || s.Bounds.MessageP99 != time.Second {
+		t.Errorf("%+v %+v", s, o)
+	}
+	if s.Arrivals != 20*time.Second || s.RestartAt != 2*small.RestartAt {
+		t.Errorf("arrivals over %s, restart at %s", s.Arrivals, s.RestartAt)
+	}
+	if s, _, err := parse([]string{"-restart", "-1"}, &out); err != nil || s.RestartAt != 0 {
+		t.Errorf("restart at %s, %v", s.RestartAt, err)
+	}
+}
+
+// shortDir is a folder whose name leaves room for the path of a unix socket.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestWhatCannotBePlayedEndsWithStatus2(t *testing.T) {
+	t.Setenv("TMPDIR", shortDir(t)) // a failed run keeps its logs
+	for name, args := range map[string][]string{
+		"unknown flag":             {"-users", "3"},
+		"argument":                 {"now"},
+		"no binary":                {"-binary", filepath.Join(t.TempDir(), "none")},
+		"targets without a login":  {"-targets", "http://127.0.0.1:1"},
+		"no such node to restart":  {"-restart", "3"},
+		"no nodes":                 {"-nodes", "0"},
+		"binary that cannot seed":  {"-binary", "/bin/false"},
+		"targets without password": {"-targets", "http://127.0.0.1:1", "-org", "1", "-login", "x", "-password-file", "/nonexistent"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), args, &out, &errs); code != 2 || errs.Len() == 0 {
+			t.Errorf("%s: status %d, said %q", name, code, errs.String())
+		}
+	}
+}
+
+func TestRedisIsStartedCountedAndStopped(t *testing.T) {
+	dir := shortDir(t)
+	c, socket, err := startRedis(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err1 := commandsOf(t.Context(), socket)
+	after, err2 := commandsOf(t.Context(), socket)
+	if err1 != nil || err2 != nil || after <= before {
+		t.Errorf("commands %d, %v, then %d, %v", before, err1, after, err2)
+	}
+	if n, err := c.resident(); err != nil || n < 1<<20 {
+		t.Errorf("resident %d, %v", n, err)
+	}
+	if err := c.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if _, err := commandsOf(t.Context(), socket); err == nil {
+		t.Error("it answers after the stop")
+	}
+}
+
+func TestChildThatEndsAtOnceSaysWhy(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	c, err := spawn(log, "sh", "-c", "echo no such key >&2; exit 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.until(t.Context(), 10*time.Second, "node 0", func() bool { return false })
+	if err == nil || !strings.Contains(err.Error(), "no such key") || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestChildThatDoesNotHearIsKilled(t *testing.T) {
+	c, err := spawn(filepath.Join(t.TempDir(), "log"), "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.kill(); err != nil {
+		t.Error(err)
+	}
+	if err := c.kill(); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func TestUntilEndsWithItsContext(t *testing.T) {
+	c, err := spawn(filepath.Join(t.TempDir(), "log"), "sleep", "60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.until(ctx, time.Minute, "sleep", func() bool { return false }); err == nil {
+		t.Error("no error")
+	}
+	if err := c.kill(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFieldReadsInfo(t *testing.T) {
+	n, err := field("# Stats\r\ntotal_connections_received:4\r\ntotal_commands_processed:123\r\n", "total_commands_processed")
+	if err != nil || n != 123 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := field("# Stats\r\n", "total_commands_processed"); err == nil {
+		t.Error("no error for a missing field")
+	}
+}
