@@ -77,3 +77,9 @@ func CodeOf(err error) Code {
 	}
 	return CodeInternal
 }
+
+// Codes returns every code, for whoever counts by them.
+func Codes() []Code {
+	return []Code{CodeInvalid, CodeUnauthorized, CodeExpired, CodeLoggedOut, CodeForbidden, CodeNotFound, CodeConflict,
+		CodeLeaving, CodeClosed, CodeTooLarge, CodeTooFast, CodeUnavailable, CodeInternal}
+}

@@ -49,10 +49,6 @@ const (
 	maxCCAIAgents = 10_000 // and as many teams
 )
 
-func newCCAI(s *Server) *ccai {
-	return &ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.limits.perTenant, signOut: s.signOut}
-}
-
 func (s *ccai) routes(r chi.Router) {
 	r.Post(ccaiLogout, s.answer(s.forceLogout))
 	r.Get(ccaiLogout+"/jobs/{id}", s.answer(s.job))

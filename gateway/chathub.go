@@ -40,10 +40,6 @@ const (
 	maxName        = 100 // characters of an operator's name
 )
 
-func newChatHub(s *Server) *chatHub {
-	return &chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}
-}
-
 func (s *chatHub) routes(r chi.Router) {
 	r.Post("/api/company/get-token", s.answer(s.companyToken))
 	r.Get("/api/company/organization", s.answer(s.organizations))
@@ -140,7 +136,10 @@ func (s *chatHub) companyToken(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admit(r); err != nil {
 		return err
 	}
-	var in struct{ Login, Password *string }
+	var in struct {
+		Login    *string `json:"login"`
+		Password *string `json:"password"`
+	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}

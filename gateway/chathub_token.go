@@ -23,8 +23,8 @@ func (s *chatHub) operatorToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in struct {
-		ID        *switchboard.OperatorID
-		ExpiresAt *string
+		ID        *switchboard.OperatorID `json:"id"`
+		ExpiresAt *string                 `json:"expiresAt"`
 	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
@@ -94,7 +94,9 @@ func (s *chatHub) validateToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var in struct{ Token *string }
+	var in struct {
+		Token *string `json:"token"`
+	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}

@@ -181,8 +181,8 @@ func (s *chatHub) status(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in struct {
-		ID     *switchboard.OperatorID
-		Status *switchboard.Account
+		ID     *switchboard.OperatorID `json:"id"`
+		Status *switchboard.Account    `json:"status"`
 	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err

@@ -248,3 +248,12 @@ func (r *Router) Snapshot(ctx context.Context, org switchboard.OrgID, person swi
 	}
 	return s, nil
 }
+
+// Waiting returns how many chats of an organization wait.
+func (r *Router) Waiting(ctx context.Context, org switchboard.OrgID) (int64, error) {
+	n, err := r.rdb.ZCard(ctx, r.reg.Partition(org).Block(org).Queue).Result()
+	if err != nil {
+		return 0, storeError(err)
+	}
+	return n, nil
+}

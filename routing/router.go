@@ -128,8 +128,9 @@ type Opening struct {
 
 // Start opens a chat: it is given to an operator or queued in the same step. A
 // visitor who has an open chat gets that one (opened is false): one open chat a
-// visitor, however many tabs start at once (V-2). Errors: CodeInvalid for an
-// unknown team, CodeUnavailable.
+// visitor, however many tabs start at once (V-2). A first message is stored in
+// the same step as seq 1 of a new chat; for an open one nothing is stored.
+// Errors: CodeInvalid for an unknown team, CodeUnavailable.
 func (r *Router) Start(ctx context.Context, org switchboard.OrgID, o Opening) (chat Chat, opened bool, err error) {
 	p := r.reg.Partition(org)
 	// The id first, in a call of its own: the keys of the chat's log must be known

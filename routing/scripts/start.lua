@@ -22,6 +22,7 @@ redis.call('HSET', VIS, visitor, id)
 if ARGV[9] ~= '' then
   redis.call('XADD', KEYS[17], '1-' .. GEN, 'at', int(NOW), 'm', ARGV[9])
   redis.call('HSET', KEYS[18], '#', 1, visitor .. '/' .. ARGV[8], '1-' .. GEN .. '-' .. int(NOW))
+  tell({visitor}, 'm' .. ARGV[5] .. ':1', '{"t":"message","chat":' .. ARGV[5] .. ',"pos":"1-' .. GEN .. '","seq":1,"at":' .. int(NOW) .. ',' .. ARGV[9])
 end
 if match() == 0 then castQueue() end
 c = get(CHAT, id)

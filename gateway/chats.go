@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/routing"
+)
+
+func (s *Server) onStart(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	switch {
+	case in.Text != "" && in.Cmid == "":
+		return nil, switchboard.Invalid("cmid", "a first message needs a client message id")
+	case len(in.Page) > 2048:
+		return nil, switchboard.Invalid("page", "at most 2048 bytes")
+	case in.Team < 0:
+		return nil, switchboard.Invalid("team", "0 or a team's id")
+	case strings.TrimSpace(in.Text) == "" && in.Text != "":
+		return nil, switchboard.Invalid("text", "the message is empty")
+	}
+	chat, _, err := s.router.Start(ctx, ss.claims.Org, routing.Opening{Visitor: ss.claims.Person(), Team: in.Team,
+		Info: routing.Info{Name: ss.claims.Name, Email: ss.claims.Email, Page: in.Page}, Cmid: in.Cmid, Text: in.Text})
+	if err != nil {
+		return nil, err
+	}
+	c.Send(hub.ClassEvent, mustJSON(answered{chatFrame(chat, false), in.Re}))
+	if in.Text == "" {
+		return silent{}, nil
+	}
+	// The message is stored with a new chat, and was not with one that was open
+	// already. Appending it finds out which: a repeat gets the first answer.
+	in.Chat, in.Re = chat.ID, ""
+	return s.onMessage(ctx, c, ss, in)
+}
+
+type ackFrame struct {
+	T    switchboard.Kind     `json:"t"`
+	Re   string               `json:"re,omitempty"`
+	Chat switchboard.ChatID   `json:"chat"`
+	Cmid string               `json:"cmid"`
+	Pos  switchboard.Position `json:"pos"`
+	Seq  int64                `json:"seq"`
+	At   int64                `json:"at"`
+}
+
+// onMessage stores a message and only then says so.
+func (s *Server) onMessage(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	if !utf8.ValidString(in.Text) || strings.TrimSpace(in.Text) == "" {
+		return nil, switchboard.Invalid("text", "the message is empty")
+	}
+	m, err := s.router.Append(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Name, in.Chat, in.Cmid, in.Text)
+	if err != nil {
+		return nil, err
+	}
+	return ackFrame{T: switchboard.KindAck, Re: in.Re, Chat: in.Chat, Cmid: in.Cmid, Pos: m.Pos, Seq: m.Seq, At: m.At}, nil
+}
+
+// onMark sets or ends typing and viewing. It has no answer: a mark that is
+// refused is simply not shown.
+func (s *Server) onMark(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	if in.Chat <= 0 {
+		return nil, switchboard.Invalid("chat", "a positive integer")
+	}
+	m := routing.Mark{Kind: in.T, Chat: in.Chat, On: in.On, Private: in.Private && ss.claims.Audience == AudienceOperator}
+	if err := s.router.Mark(ctx, ss.claims.Org, ss.claims.Person(), m); err != nil {
+		return nil, err
+	}
+	key := markKey{in.Chat, in.T, m.Private}
+	if !in.On {
+		delete(ss.marks, key)
+		return silent{}, nil
+	}
+	if ss.marks == nil {
+		ss.marks = map[markKey]struct{}{}
+	}
+	if len(ss.marks) < 64 { // what is beyond ends by its own expiry
+		ss.marks[key] = struct{}{}
+	}
+	return silent{}, nil
+}
+
+// unmark ends what a lost socket showed of its person, at once (T-1).
+func (s *Server) unmark(ss *session) {
+	if len(ss.marks) == 0 {
+		return
+	}
+	ctx, cancel := callContext()
+	defer cancel()
+	for key := range ss.marks {
+		m := routing.Mark{Kind: key.kind, Chat: key.chat, Private: key.private}
+		if err := s.router.Mark(ctx, ss.claims.Org, ss.claims.Person(), m); err != nil && switchboard.CodeOf(err) != switchboard.CodeNotFound {
+			s.log.Debug("a mark ends by its expiry", "chat", key.chat, "err", err)
+			return
+		}
+	}
+}
+
+func (s *Server) onClose(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	operator := ss.claims.Audience == AudienceOperator
+	reason := "closed by the visitor"
+	if operator {
+		reason = "closed by the operator"
+	}
+	chat, err := s.router.Close(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Role.Supervises(), in.Chat, reason)
+	if err != nil {
+		if switchboard.CodeOf(err) == switchboard.CodeForbidden { // as for a chat that is not there: ids must not be probed
+			err = &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+		}
+		return nil, err
+	}
+	if !operator && chat.Visitor != ss.claims.Person() {
+		return nil, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	}
+	return answered{chatFrame(chat, operator), in.Re}, nil
+}
+
+type resumedFrame struct {
+	T        switchboard.Kind      `json:"t"`
+	Re       string                `json:"re,omitempty"`
+	Chat     switchboard.ChatID    `json:"chat"`
+	OK       bool                  `json:"ok"`
+	Messages []switchboard.Message `json:"messages"`
+	Pos      switchboard.Position  `json:"pos,omitempty"`
+	State    string                `json:"state"`
+}
+
+func (s *Server) onResume(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	if len(in.Chats) > 100 {
+		return nil, switchboard.Invalid("chats", "at most 100")
+	}
+	s.resume(c, ss, in.Chats)
+	return silent{}, nil
+}
+
+// resume sends what follows each position. Live messages of the chat are held
+// back until its missed ones are in the queue, so a reader sees one line of
+// messages, in order and each once. False: the socket ended meanwhile.
+func (s *Server) resume(c *hub.Conn, ss *session, chats []switchboard.ChatPosition) bool {
+	for i, p := range chats {
+		if i > 100 {
+			s.fail(c, switchboard.In{}, switchboard.Invalid("chats", "at most 100"))
+			return true
+		}
+		ctx, cancel := callContext()
+		err := s.resumeOne(ctx, c, ss, p)
+		cancel()
+		if err != nil {
+			s.fail(c, switchboard.In{Chat: p.Chat}, err)
+			if switchboard.CodeOf(err) == switchboard.CodeUnavailable {
+				c.End(closeCode(err), "unavailable") // a half resume would hide the gap
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (s *Server) resumeOne(ctx context.Context, c *hub.Conn, ss *session, p switchboard.ChatPosition) error {
+	if err := c.Room(ctx); err != nil {
+		return err
+	}
+	s.hub.Hold(c, p.Chat)
+	after := int64(0)
+	defer func() { s.hub.Release(c, p.Chat, after) }()
+	chat, err := s.router.Find(ctx, ss.claims.Org, p.Chat)
+	if err != nil {
+		return err
+	}
+	if !chat.Party(ss.claims.Person()) && !ss.claims.Role.Supervises() {
+		return &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	}
+	missed, err := s.router.Since(ctx, ss.claims.Org, p.Chat, p.Pos)
+	if err != nil {
+		return err
+	}
+	state := chatFrame(chat, ss.claims.Audience == AudienceOperator).State
+	c.Send(hub.ClassMessage, mustJSON(resumedFrame{T: switchboard.KindResumed, Chat: p.Chat, OK: missed.OK, Messages: missed.Messages, Pos: missed.Pos, State: state}))
+	after = missed.Last
+	return nil
+}
+
+// getMessages reads a chat's earlier messages: GET
+// /v1/chats/{id}/messages?before=<seq>&n=<1..200>, for its parties and for
+// supervisors of its organization.
+func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) error {
+	raw, err := bearer(r)
+	if err != nil {
+		return err
+	}
+	claims, err := s.tokens.Verify(r.Context(), raw, time.Now())
+	if err != nil {
+		return err
+	}
+	switch claims.Audience {
+	case AudienceOperator:
+		if _, err := s.reg.CheckToken(r.Context(), claims.Org, claims.Operator, claims.Minted); err != nil {
+			return err
+		}
+	case AudienceVisitor:
+	default:
+		return switchboard.Errorc(switchboard.CodeForbidden, "this needs a person's token")
+	}
+	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
+	if err != nil || id <= 0 {
+		return switchboard.Invalid("id", "a chat's id")
+	}
+	before, n := int64(0), 50
+	if q := r.URL.Query().Get("before"); q != "" {
+		if before, err = strconv.ParseInt(q, 10, 64); err != nil || before < 1 {
+			return switchboard.Invalid("before", "a message's seq")
+		}
+	}
+	if q := r.URL.Query().Get("n"); q != "" {
+		if n, err = strconv.Atoi(q); err != nil || n < 1 || n > 200 {
+			return switchboard.Invalid("n", "1 to 200")
+		}
+	}
+	chat, err := s.router.Find(r.Context(), claims.Org, switchboard.ChatID(id))
+	if err != nil {
+		return err
+	}
+	if !chat.Party(claims.Person()) && !claims.Role.Supervises() {
+		return &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	}
+	list, err := s.router.History(r.Context(), claims.Org, chat.ID, before, n)
+	if err == nil {
+		s.writeJSON(w, http.StatusOK, list)
+	}
+	return err
+}

@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
+	"github.com/switchboard/switchboard/presence/accounts"
+	"github.com/switchboard/switchboard/routing"
+)
+
+// Config is what a node needs to know. Redis, Accounts and Listen must be set;
+// everything else has a default.
+type Config struct {
+	Redis    redis.UniversalClient
+	Accounts *accounts.Store
+	Listen   string // address of people's HTTP and sockets, "127.0.0.1:0" picks a port
+	Metrics  string // address of /metrics and /debug, "" for none; keep it off the open net
+
+	TrustedProxies []netip.Prefix // whose word on a client's address counts
+	Drain          time.Duration  // over which clients are sent away at a stop; default 10 s
+	Store          string         // what /readyz calls the store: redis, embedded or demo
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // a registry of this node's own
+	Gatherer   prometheus.Gatherer   // the same, for /metrics
+
+	// Limits and times; the zero value of each is its package's default.
+	Limits   Limits
+	Presence presence.Config
+	Routing  routing.Config
+	Hub      hub.Config
+}
+
+// Limits bound what one address, person or organization may ask for. They are
+// per node: a client cannot choose the node by itself behind a balancer.
+type Limits struct {
+	ConnectsPerSecond float64 // sockets admitted per second, all together; default 1,000
+	ConnectsPerAddr   float64 // and per address (v6: /64); default 50
+	SessionsPerAddr   float64 // sign-ins and visitor sessions per second and address; default 5
+	SessionsPerOrg    float64 // visitor sessions per second and organization; default 200
+	FramesPerSocket   float64 // objects per second of one socket, burst 5 times that; default 50
+	APIPerTenant      float64 // requests per second of the CCAI surface; default 10 (contracts.md 1.1)
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		field *float64
+		value float64
+	}{
+		{&l.ConnectsPerSecond, 1000}, {&l.ConnectsPerAddr, 50}, {&l.SessionsPerAddr, 5}, {&l.SessionsPerOrg, 200},
+		{&l.FramesPerSocket, 50}, {&l.APIPerTenant, 10},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return l
+}

@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+)
+
+// audience says who may send a kind.
+type audience uint8
+
+const (
+	visitors audience = 1 << iota
+	operators
+	everyone = visitors | operators
+)
+
+// rule is one kind of the protocol: who may send it and what answers it. An
+// answer of nil means "ok", an answer of silent none at all.
+type rule struct {
+	from   audience
+	answer func(s *Server, ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error)
+}
+
+type silent struct{}
+
+// rules is the whole protocol after hello (docs/protocol.md has the same table).
+func rules() map[switchboard.Kind]rule {
+	return map[switchboard.Kind]rule{
+		switchboard.KindAuth:    {everyone, (*Server).onAuth},
+		switchboard.KindSignOut: {everyone, (*Server).onSignOut},
+		switchboard.KindMessage: {everyone, (*Server).onMessage},
+		switchboard.KindTyping:  {everyone, (*Server).onMark},
+		switchboard.KindClose:   {everyone, (*Server).onClose},
+		switchboard.KindResume:  {everyone, (*Server).onResume},
+
+		switchboard.KindStart: {visitors, (*Server).onStart},
+
+		switchboard.KindViewing:   {operators, (*Server).onMark},
+		switchboard.KindStatus:    {operators, (*Server).onStatus},
+		switchboard.KindAccept:    {operators, (*Server).onAccept},
+		switchboard.KindDecline:   {operators, (*Server).onDecline},
+		switchboard.KindCallStart: {operators, (*Server).onCall},
+		switchboard.KindCallRenew: {operators, (*Server).onCall},
+		switchboard.KindCallEnd:   {operators, (*Server).onCall},
+		switchboard.KindWatch:     {operators, (*Server).onWatch},
+	}
+}
+
+var protocol = rules()
+
+// dispatch answers one object of an open socket, on its reading goroutine: the
+// objects of one socket are handled one after the other, in order.
+func (s *Server) dispatch(c *hub.Conn, ss *session, in switchboard.In) {
+	r, ok := protocol[in.T]
+	from := operators
+	if ss.claims.Audience == AudienceVisitor {
+		from = visitors
+	}
+	switch {
+	case !ok:
+		s.fail(c, in, switchboard.Invalid("t", "unknown kind"))
+		return
+	case r.from&from == 0:
+		s.fail(c, in, switchboard.Errorc(switchboard.CodeForbidden, "this kind is not for your role"))
+		return
+	}
+	ctx, cancel := callContext()
+	defer cancel()
+	answer, err := r.answer(s, ctx, c, ss, in)
+	if err != nil {
+		s.fail(c, in, err)
+		return
+	}
+	switch a := answer.(type) {
+	case nil:
+		if in.Re != "" {
+			c.Send(hub.ClassEvent, mustJSON(okFrame{switchboard.KindOK, in.Re}))
+		}
+	case silent:
+	case []byte:
+		c.Send(hub.ClassEvent, a)
+	default:
+		c.Send(hub.ClassEvent, mustJSON(a))
+	}
+}
+
+type okFrame struct {
+	T  switchboard.Kind `json:"t"`
+	Re string           `json:"re"`
+}
+
+type errorFrame struct {
+	T       switchboard.Kind   `json:"t"`
+	Re      string             `json:"re,omitempty"`
+	Code    switchboard.Code   `json:"code"`
+	Message string             `json:"message"`
+	Field   string             `json:"field,omitempty"`
+	RetryMS int64              `json:"retry_ms,omitempty"`
+	Cmid    string             `json:"cmid,omitempty"`
+	Chat    switchboard.ChatID `json:"chat,omitempty"`
+}
+
+// fail tells a client that its object was refused. Errors without a code of ours
+// are bugs: the client hears so and no more, the log has the rest.
+func (s *Server) fail(c *hub.Conn, in switchboard.In, err error) {
+	e := &switchboard.Error{Code: switchboard.CodeInternal, Message: "something went wrong here"}
+	if !errors.As(err, &e) || e.Code == switchboard.CodeInternal {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			e = &switchboard.Error{Code: switchboard.CodeUnavailable, Message: "the store does not answer; try again", RetryAfter: callWithin}
+		} else {
+			s.log.Error("a frame failed", "kind", in.T, "err", err)
+		}
+	}
+	s.metrics.refused.WithLabelValues(string(e.Code)).Inc()
+	c.Send(hub.ClassEvent, mustJSON(errorFrame{T: switchboard.KindError, Re: in.Re, Code: e.Code, Message: e.Message, Field: e.Field,
+		RetryMS: e.RetryAfter.Milliseconds(), Cmid: in.Cmid, Chat: in.Chat}))
+}

@@ -1,0 +1,252 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
+	"github.com/switchboard/switchboard/routing"
+)
+
+// nudged hands what another node (or this one) stored to the sockets here. It
+// runs on the bus's receive loop and never waits.
+func (s *Server) nudged(n routing.Nudge) {
+	switch n.Class {
+	case 'm':
+		s.hub.DeliverMessage(n.Org, n.Persons, n.Chat, n.Seq, n.Frame)
+	case 't':
+		s.hub.Deliver(n.Org, n.Persons, hub.ClassTyping, n.Frame)
+		s.marks.seen(n)
+	case 'c':
+		s.control(n)
+	default:
+		s.hub.Deliver(n.Org, n.Persons, hub.ClassEvent, n.Frame)
+	}
+}
+
+// control: persons are signed out. Sockets whose token is not newer than the
+// floor are closed; one that signed in again since stays.
+func (s *Server) control(n routing.Nudge) {
+	var f struct {
+		T      switchboard.Kind    `json:"t"`
+		Order  switchboard.OrderID `json:"order"`
+		Reason string              `json:"reason"`
+		Floor  int64               `json:"floor"`
+	}
+	if err := json.Unmarshal(n.Frame, &f); err != nil || f.T != switchboard.KindLogout {
+		s.log.Error("a control nudge could not be read", "err", err)
+		return
+	}
+	for _, person := range n.Persons {
+		s.end(n.Org, person, f.Floor, f.Order, f.Reason)
+	}
+}
+
+type logoutFrame struct {
+	T      switchboard.Kind    `json:"t"`
+	Order  switchboard.OrderID `json:"order,omitempty"`
+	Reason string              `json:"reason,omitempty"`
+}
+
+// end closes every socket here of a person who was signed out. The reason goes
+// in a frame: a close reason has 123 bytes.
+func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor int64, order switchboard.OrderID, reason string) {
+	for _, c := range s.hub.Conns(org, person) {
+		id, ok := c.Identity()
+		if !ok || id.Minted > floor {
+			continue
+		}
+		c.Send(hub.ClassEvent, mustJSON(logoutFrame{switchboard.KindLogout, order, reason}))
+		c.End(switchboard.CloseLoggedOut, "logged out")
+		s.metrics.logouts.Inc()
+	}
+}
+
+// heard takes a broadcast: something watchers may want to see, or an order that
+// this node must look through its addresses for.
+func (s *Server) heard(e routing.Event) {
+	if e.Topic != "order" {
+		s.board.heard(e)
+		return
+	}
+	id, err := strconv.ParseInt(string(e.Body), 10, 64)
+	if err != nil {
+		s.log.Error("an order's broadcast could not be read", "err", err)
+		return
+	}
+	if !s.tasks.add(func(ctx context.Context) { s.scan(ctx, e.Org, switchboard.OrderID(id)) }) {
+		s.log.Warn("too much to do; the order's deadline asks again", "order", id)
+	}
+}
+
+// missed: nudges of a partition may be lost. Whoever lives there is asked to say
+// where it stands, and is told what it holds; nothing is assumed.
+func (s *Server) missed(p presence.Partition) {
+	if !s.tasks.add(func(ctx context.Context) { s.repair(ctx, p) }) {
+		s.log.Warn("too much to do; a repair was dropped, the next look at the heads finds it", "partition", p.Tag)
+	}
+}
+
+func (s *Server) repair(ctx context.Context, p presence.Partition) {
+	var people []edge
+	s.hub.Persons(func(org switchboard.OrgID, person switchboard.PersonID) bool {
+		if s.reg.Partition(org) == p {
+			people = append(people, edge{org, person})
+		}
+		return true
+	})
+	s.board.reload(p)
+	for _, e := range people {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := s.repairOne(ctx, e); err != nil {
+			s.log.Warn("a person's state could not be read after a gap", "person", e.person, "err", err)
+		}
+	}
+}
+
+// repairOne brings one person's sockets up to date by reading again.
+func (s *Server) repairOne(ctx context.Context, e edge) error {
+	op, operator := e.person.Operator()
+	if operator {
+		rec, err := s.reg.Operator(ctx, e.org, op)
+		if err != nil {
+			return err
+		}
+		s.end(e.org, e.person, rec.Floor, 0, "signed out")
+	}
+	snap, err := s.router.Snapshot(ctx, e.org, e.person)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.hub.Conns(e.org, e.person) {
+		if snap.Self != nil {
+			c.Send(hub.ClassEvent, append([]byte(`{"t":"self",`), snap.Self[1:]...))
+		}
+		if snap.Leaving != nil {
+			c.Send(hub.ClassEvent, snap.Leaving)
+		}
+		for _, chat := range snap.Chats {
+			if operator && chat.State == switchboard.ChatOffered {
+				c.Send(hub.ClassEvent, mustJSON(offerFrame(chat)))
+			} else {
+				c.Send(hub.ClassEvent, mustJSON(chatFrame(chat, operator)))
+			}
+		}
+		c.Send(hub.ClassEvent, []byte(`{"t":"gap"}`))
+	}
+	return nil
+}
+
+// rejoined: this node was taken for dead and has a new number. Its people are
+// asserted under it; they are in grace still, so nobody saw them go.
+func (s *Server) rejoined(ctx context.Context, inc string) {
+	s.bus.Resubscribe()
+	minted := map[edge]int64{}
+	s.hub.Each(func(c *hub.Conn) bool {
+		if id, ok := c.Identity(); ok {
+			e := edge{id.Org, id.Person}
+			minted[e] = max(minted[e], id.Minted)
+		}
+		return true
+	})
+	for e, at := range minted {
+		_, err := s.reg.Enter(ctx, e.org, e.person, at)
+		switch switchboard.CodeOf(err) {
+		case "":
+		case switchboard.CodeLoggedOut, switchboard.CodeUnauthorized:
+			s.end(e.org, e.person, at, 0, "signed out")
+		default:
+			s.log.Error("a person could not be asserted", "node", inc, "person", e.person, "err", err)
+			for _, c := range s.hub.Conns(e.org, e.person) {
+				c.End(switchboard.CloseMoving, "moving")
+			}
+		}
+	}
+}
+
+// marks ends typing and viewing on time for this node's sockets, without help
+// of any client: the nudge that showed a mark carries its lifetime.
+type marks struct {
+	hub  *hub.Hub
+	mu   sync.Mutex
+	live map[liveMark]mark
+}
+
+type liveMark struct {
+	org     switchboard.OrgID
+	chat    switchboard.ChatID
+	from    switchboard.PersonID
+	kind    switchboard.Kind
+	private bool
+}
+
+type mark struct {
+	until   time.Time
+	persons []switchboard.PersonID
+}
+
+// maxMarks bounds what is remembered; beyond it clients end marks by ttl_ms alone.
+const maxMarks = 50_000
+
+func newMarks(h *hub.Hub) *marks { return &marks{hub: h, live: map[liveMark]mark{}} }
+
+type markFrame struct {
+	T       switchboard.Kind     `json:"t"`
+	Chat    switchboard.ChatID   `json:"chat"`
+	From    switchboard.PersonID `json:"from"`
+	On      bool                 `json:"on"`
+	TTL     int64                `json:"ttl_ms,omitempty"`
+	Private bool                 `json:"private,omitempty"`
+}
+
+func (m *marks) seen(n routing.Nudge) {
+	var f markFrame
+	if json.Unmarshal(n.Frame, &f) != nil {
+		return // ours, and only a display: the client ends it by itself
+	}
+	key := liveMark{n.Org, f.Chat, f.From, f.T, f.Private}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case !f.On:
+		delete(m.live, key)
+	case len(m.live) < maxMarks:
+		m.live[key] = mark{time.Now().Add(time.Duration(f.TTL) * time.Millisecond), n.Persons}
+	}
+}
+
+func (m *marks) run(ctx context.Context) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for key, over := range m.over(now) {
+				m.hub.Deliver(key.org, over.persons, hub.ClassTyping,
+					mustJSON(markFrame{T: key.kind, Chat: key.chat, From: key.from, Private: key.private}))
+			}
+		}
+	}
+}
+
+func (m *marks) over(now time.Time) map[liveMark]mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[liveMark]mark{}
+	for key, one := range m.live {
+		if now.After(one.until) {
+			out[key] = one
+			delete(m.live, key)
+		}
+	}
+	return out
+}

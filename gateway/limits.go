@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/switchboard/switchboard"
+)
+
+// limiters are this node's buckets. Address, person, organization and tenant
+// have separate ones, so that one noisy site cannot stop another (V-6).
+type limiters struct {
+	all       *limiter[struct{}]
+	addrs     *limiter[netip.Prefix]
+	sessions  *limiter[netip.Prefix]
+	perOrg    *limiter[switchboard.OrgID]
+	perTenant *limiter[switchboard.OrgID]
+}
+
+func newLimiters(l Limits, reg prometheus.Registerer) *limiters {
+	m := newLimitMetrics(reg)
+	every := func(rate float64) time.Duration { return time.Duration(float64(time.Second) / rate) }
+	burst := func(rate float64, seconds float64) int { return max(int(rate*seconds), 1) }
+	return &limiters{
+		all:       newLimiter[struct{}](m, "connects", every(l.ConnectsPerSecond), burst(l.ConnectsPerSecond, 1), 2),
+		addrs:     newLimiter[netip.Prefix](m, "connects_addr", every(l.ConnectsPerAddr), burst(l.ConnectsPerAddr, 4), 100_000),
+		sessions:  newLimiter[netip.Prefix](m, "sessions_addr", every(l.SessionsPerAddr), burst(l.SessionsPerAddr, 6), 100_000),
+		perOrg:    newLimiter[switchboard.OrgID](m, "sessions_org", every(l.SessionsPerOrg), burst(l.SessionsPerOrg, 5), 10_000),
+		perTenant: newLimiter[switchboard.OrgID](m, "api_tenant", every(l.APIPerTenant), burst(l.APIPerTenant, 1), 10_000),
+	}
+}
+
+// connect admits a socket, by its address first: who is over their own limit
+// must not use up everybody's.
+func (l *limiters) connect(addr netip.Addr) (wait time.Duration, ok bool) {
+	if ok, wait := l.addrs.Allow(addrKey(addr)); !ok {
+		return wait, false
+	}
+	ok, wait = l.all.Allow(struct{}{})
+	return wait, ok
+}
+
+func (l *limiters) session(addr netip.Addr) (wait time.Duration, ok bool) {
+	ok, wait = l.sessions.Allow(addrKey(addr))
+	return wait, ok
+}
+
+func (l *limiters) visitors(org switchboard.OrgID) (wait time.Duration, ok bool) {
+	ok, wait = l.perOrg.Allow(org)
+	return wait, ok
+}

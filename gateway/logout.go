@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
+)
+
+// orderWithin is how long a logout order is worked on while its asker waits; a
+// longer one goes on as a job.
+const orderWithin = 2 * time.Second
+
+// signOut writes an order and works on it. It returns when everybody meant is
+// out or leaving, or, as a job still at work, when it is larger than threshold
+// or not done in orderWithin. The order is written before anybody is looked for
+// and a connection is added before its check, so nobody slips between.
+func (s *Server) signOut(ctx context.Context, org switchboard.OrgID, spec presence.OrderSpec, threshold int) (presence.Order, error) {
+	if err := s.reg.NewOrder(ctx, org, spec); err != nil {
+		return presence.Order{}, err
+	}
+	deadline := time.Now().Add(orderWithin)
+	for {
+		o, err := s.reg.Order(ctx, org, spec.ID)
+		if err != nil {
+			return o, err
+		}
+		if threshold > 0 && o.Todo > int64(threshold) {
+			s.workOn(org, spec.ID)
+			return o, nil
+		}
+		if o.Awaited == 0 || o.Todo > 0 {
+			if _, _, err := s.reg.WorkOrder(ctx, org, spec.ID, 100); err != nil {
+				return o, err
+			}
+			if o, err = s.reg.Order(ctx, org, spec.ID); err != nil || o.State() == "completed" {
+				return o, err
+			}
+		}
+		if time.Now().After(deadline) {
+			return o, nil // its deadline in the store has any node go on
+		}
+		select {
+		case <-ctx.Done():
+			return o, ctx.Err()
+		case <-time.After(10 * time.Millisecond): // nodes look through their addresses
+		}
+	}
+}
+
+// workOn goes on with a large order here; when this node is too busy or dies, the
+// order's deadline has another go on.
+func (s *Server) workOn(org switchboard.OrgID, id switchboard.OrderID) {
+	if !s.tasks.add(func(ctx context.Context) {
+		for ctx.Err() == nil {
+			todo, _, err := s.reg.WorkOrder(ctx, org, id, 100)
+			if err != nil {
+				s.log.Warn("a logout order goes on by its deadline", "order", id, "err", err)
+				return
+			}
+			if todo == 0 {
+				return
+			}
+		}
+	}) {
+		s.log.Warn("too much to do; the logout order goes on by its deadline", "order", id)
+	}
+}
+
+// scan looks through the addresses of this node's sockets for an order by
+// network and says so, even when it found nobody: the order waits for each node.
+func (s *Server) scan(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) {
+	inside, err := s.reg.OpenNetworks(ctx, org, id)
+	if err != nil {
+		s.log.Warn("an order's networks could not be read; its deadline asks again", "order", id, "err", err)
+		return
+	}
+	var found []switchboard.OperatorID
+	for _, person := range s.hub.Match(org, inside) {
+		if op, ok := person.Operator(); ok {
+			found = append(found, op)
+		}
+	}
+	if err := s.reg.OrderScanned(ctx, org, id, found, true); err != nil {
+		s.log.Warn("a scan could not be reported; the order's deadline asks again", "order", id, "err", err)
+	}
+}
+
+// meetOrders checks a new connection against the network orders that still look
+// for people: it came after this node's scan, or before it; either way it is met.
+func (s *Server) meetOrders(ctx context.Context, c *hub.Conn, claims Claims, orders []switchboard.OrderID) error {
+	if claims.Audience != AudienceOperator {
+		return nil
+	}
+	for _, id := range orders {
+		inside, err := s.reg.OpenNetworks(ctx, claims.Org, id)
+		if err != nil {
+			return err
+		}
+		if !inside(c.Addr()) {
+			continue
+		}
+		if err := s.reg.OrderScanned(ctx, claims.Org, id, []switchboard.OperatorID{claims.Operator}, false); err != nil {
+			return err
+		}
+		if _, _, err := s.reg.WorkOrder(ctx, claims.Org, id, 100); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
+	"github.com/switchboard/switchboard/routing"
+)
+
+// chosen are the intents that every organization has; custom ones follow.
+var chosen = []string{switchboard.StatusAvailable, switchboard.StatusUnavailable, switchboard.StatusBreak, switchboard.StatusMeal}
+
+func (s *Server) statuses(ctx context.Context, org switchboard.OrgID) ([]string, error) {
+	o, err := s.accounts.Organization(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(chosen), o.Statuses...), nil
+}
+
+func (s *Server) onStatus(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	known, err := s.statuses(ctx, ss.claims.Org)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(known, in.Status) {
+		return nil, switchboard.Invalid("status", "not a status that can be chosen here")
+	}
+	_, err = s.reg.SetStatus(ctx, ss.claims.Org, ss.claims.Operator, presence.StatusChange{Status: in.Status, Version: in.Version, Source: "operator"})
+	return nil, err
+}
+
+func (s *Server) onAccept(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	chat, err := s.router.Accept(ctx, ss.claims.Org, ss.claims.Operator, in.Chat, in.Token)
+	if err != nil {
+		return nil, err
+	}
+	return answered{chatFrame(chat, true), in.Re}, nil
+}
+
+func (s *Server) onDecline(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	return nil, s.router.Decline(ctx, ss.claims.Org, ss.claims.Operator, in.Chat, in.Token)
+}
+
+// onCall is the console's way to try calls out; telephony uses /v1/calls.
+func (s *Server) onCall(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	if in.T == switchboard.KindCallEnd {
+		return nil, s.reg.EndCall(ctx, ss.claims.Org, ss.claims.Operator, in.Call)
+	}
+	return nil, s.reg.StartCall(ctx, ss.claims.Org, ss.claims.Operator, in.Call, presence.CallLease)
+}
+
+// onSignOut ends a person's presence by their own wish, with no grace. A busy
+// operator must say drain: nobody signs out in the middle of a call by mistake
+// (L-2).
+func (s *Server) onSignOut(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	if in.When != "" && in.When != "now" && in.When != "drain" {
+		return nil, switchboard.Invalid("when", "now or drain")
+	}
+	if ss.claims.Audience == AudienceVisitor {
+		ss.goodbye = true
+		c.End(1000, "signed out")
+		return silent{}, nil
+	}
+	leaving, err := s.reg.SignOut(ctx, ss.claims.Org, ss.claims.Operator, in.When == "drain")
+	if err != nil {
+		return nil, err
+	}
+	if !leaving {
+		return silent{}, nil // the logout nudge closes every socket, this one too
+	}
+	snap, err := s.router.Snapshot(ctx, ss.claims.Org, ss.claims.Person())
+	if err != nil {
+		return nil, err
+	}
+	if snap.Leaving != nil {
+		return []byte(snap.Leaving), nil
+	}
+	return silent{}, nil // the work ended in between: the logout is on its way
+}
+
+// onAuth renews a socket's token in place.
+func (s *Server) onAuth(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	claims, err := s.identify(ctx, ss, in.Token)
+	if err != nil {
+		return nil, err
+	}
+	if claims.Org != ss.claims.Org || claims.Person() != ss.claims.Person() {
+		return nil, &switchboard.Error{Code: switchboard.CodeForbidden, Field: "token", Message: "this token is another person's"}
+	}
+	if _, err := s.reg.Enter(ctx, claims.Org, claims.Person(), claims.Minted); err != nil {
+		return nil, err
+	}
+	ss.claims = claims
+	s.hub.Renew(c, identity(claims))
+	return nil, nil
+}
+
+// readyFrame answers hello.
+type readyFrame struct {
+	T         switchboard.Kind     `json:"t"`
+	Person    switchboard.PersonID `json:"person"`
+	Role      switchboard.Role     `json:"role"`
+	Org       switchboard.OrgID    `json:"org"`
+	Name      string               `json:"name,omitempty"`
+	Node      string               `json:"node"`
+	Now       int64                `json:"now"`
+	PingMS    int64                `json:"ping_ms"`
+	TimeoutMS int64                `json:"timeout_ms"`
+	TypingMS  int64                `json:"typing_ms"`
+	Expires   int64                `json:"expires,omitempty"`
+	Statuses  []string             `json:"statuses,omitempty"`
+	Self      json.RawMessage      `json:"self,omitempty"`
+	Chats     []switchboard.Chat   `json:"chats"`
+	Offers    []switchboard.Offer  `json:"offers,omitempty"`
+}
+
+func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot) ([]byte, error) {
+	cl := ss.claims
+	f := readyFrame{T: switchboard.KindReady, Person: cl.Person(), Role: cl.Role, Org: cl.Org, Name: cl.Name, Node: s.reg.Incarnation(),
+		PingMS: orDefault(s.cfg.Hub.PingEvery, 8*time.Second).Milliseconds(), TimeoutMS: orDefault(s.cfg.Hub.Timeout, 18*time.Second).Milliseconds(),
+		TypingMS: routing.TypingFor.Milliseconds(), Self: snap.Self, Chats: []switchboard.Chat{}}
+	if cl.Audience == AudienceVisitor {
+		f.Role = switchboard.RoleVisitor
+	}
+	var err error
+	if f.Now, err = s.reg.Now(ctx); err != nil {
+		return nil, err
+	}
+	if !cl.Expires.IsZero() {
+		f.Expires = cl.Expires.UnixMilli()
+	}
+	operator := cl.Audience == AudienceOperator
+	if operator {
+		if f.Statuses, err = s.statuses(ctx, cl.Org); err != nil {
+			return nil, err
+		}
+	}
+	for _, chat := range snap.Chats {
+		if operator && chat.State == switchboard.ChatOffered {
+			f.Offers = append(f.Offers, offerFrame(chat))
+			continue
+		}
+		f.Chats = append(f.Chats, chatFrame(chat, operator))
+	}
+	return mustJSON(f), nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// answered adds the request id to a frame that answers a request.
+type answered struct {
+	switchboard.Chat
+	Re string `json:"re,omitempty"`
+}
+
+func visitorOf(c routing.Chat) *switchboard.Visitor {
+	return &switchboard.Visitor{ID: c.Visitor, Name: c.Info.Name, Email: c.Info.Email, Page: c.Info.Page}
+}
+
+// chatFrame is where a chat stands, as its parties may see it: a visitor learns
+// nothing of offers.
+func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
+	f := switchboard.Chat{T: switchboard.KindChat, Chat: c.ID, State: c.State, Team: c.Team, Since: c.Since, Place: c.Place, Reason: c.Reason}
+	if c.Operator != 0 && c.State != switchboard.ChatOffered {
+		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name}
+	}
+	if operator {
+		f.Visitor, f.Here = visitorOf(c), &c.Here
+		return f
+	}
+	if f.State == switchboard.ChatOffered {
+		f.State = switchboard.ChatWaiting
+	}
+	return f
+}
+
+func offerFrame(c routing.Chat) switchboard.Offer {
+	return switchboard.Offer{T: switchboard.KindOffer, Chat: c.ID, Token: c.Token, TTL: c.Left, Team: c.Team, Waited: c.Waited, Visitor: visitorOf(c)}
+}

@@ -1,0 +1,48 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// routes is the whole of what people and programs reach.
+func (s *Server) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.Recoverer, s.secure)
+
+	r.Get("/ws", s.serveSocket)
+
+	// Our own API.
+	r.Post("/v1/session", s.answer(s.postSession))
+	r.Post("/v1/visitor", s.answer(s.postVisitor))
+	r.Get("/v1/widget", s.answer(s.getWidget))
+	r.Get("/v1/teams", s.answer(s.getTeams))
+	r.Get("/v1/chats/{id}/messages", s.answer(s.getMessages))
+	r.Post("/v1/logouts", s.answer(s.postLogouts))
+	r.Get("/v1/logouts/{id}", s.answer(s.getLogout))
+	r.Post("/v1/calls", s.answer(s.postCall))
+	r.Delete("/v1/calls/{operator}/{call}", s.answer(s.deleteCall))
+
+	// Surfaces that keep other systems' contracts.
+	(&chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}).routes(r)
+	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.limits.perTenant, signOut: s.signOut}).routes(r)
+
+	// For the balancer.
+	r.Get("/healthz", s.getHealth)
+	r.Get("/readyz", s.getReady)
+
+	s.pages(r)
+	return r
+}
+
+// secure sets what every answer carries.
+func (s *Server) secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,286 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+)
+
+// session is what the gateway keeps for one socket beside the hub. It belongs
+// to the socket's reading goroutine.
+type session struct {
+	origin, host string // of the upgrade request: checked when the organization is known
+	claims       Claims
+	open         bool // hello was answered with ready
+	goodbye      bool // signed out by frame: no grace
+	pace         *rate.Limiter
+	marks        map[markKey]struct{} // what this socket shows of its person
+}
+
+type markKey struct {
+	chat    switchboard.ChatID
+	kind    switchboard.Kind
+	private bool
+}
+
+// serveSocket upgrades a request and hands the socket to the hub. It returns at
+// once: what the handler holds would triple the memory of an idle socket.
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
+	addr, source := ClientAddr(r, s.cfg.TrustedProxies)
+	if s.draining.Load() {
+		w.Header().Set("Retry-After", "1")
+		s.writeError(w, r, &switchboard.Error{Code: switchboard.CodeUnavailable, Message: "this node is going; try another", RetryAfter: time.Second})
+		return
+	}
+	if wait, ok := s.limits.connect(addr); !ok {
+		s.writeError(w, r, &switchboard.Error{Code: switchboard.CodeTooFast, Message: "too many connections at once", RetryAfter: wait})
+		return
+	}
+	hijack := hub.SmallBuffers(w)
+	ws, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
+		// The origin is checked in hello, not here: which origins may open a socket
+		// depends on the organization, and that is known from the token only. No
+		// cookie takes part, so a foreign page gains nothing by the upgrade alone.
+		InsecureSkipVerify: true,
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		s.log.Debug("upgrade failed", "addr", addr, "err", err)
+		return
+	}
+	ss := &session{origin: r.Header.Get("Origin"), host: r.Host,
+		pace: rate.NewLimiter(rate.Limit(s.cfg.Limits.FramesPerSocket), int(5*s.cfg.Limits.FramesPerSocket))}
+	if err := s.hub.OpenWith(ws, hijack.Conn(), addr, ss); err != nil {
+		s.log.Debug("socket refused", "addr", addr, "source", source, "err", err)
+	}
+}
+
+// originAllowed: no Origin means no browser; our own pages; the organization's sites.
+func originAllowed(origin, host string, sites []string) bool {
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+		return false
+	}
+	return strings.EqualFold(u.Host, host) || slices.ContainsFunc(sites, func(site string) bool { return strings.EqualFold(site, origin) })
+}
+
+// frame handles one frame of a socket: hello first, then whatever the table of
+// dispatch.go knows.
+func (s *Server) frame(c *hub.Conn, frame []byte) {
+	ss, ok := c.State().(*session)
+	if !ok {
+		c.End(switchboard.CloseProtocol, "no session")
+		return
+	}
+	lines, err := switchboard.SplitFrame(frame)
+	if err != nil {
+		s.fail(c, switchboard.In{}, err)
+		c.End(switchboard.CloseProtocol, "bad frame")
+		return
+	}
+	for _, line := range lines {
+		in, err := switchboard.DecodeIn(line)
+		if err != nil {
+			s.fail(c, in, err)
+			if !ss.open {
+				c.End(switchboard.CloseProtocol, "hello expected")
+				return
+			}
+			continue
+		}
+		if !ss.open {
+			if in.T != switchboard.KindHello {
+				s.fail(c, in, switchboard.Invalid("t", "the first object must be hello"))
+				c.End(switchboard.CloseProtocol, "hello expected")
+				return
+			}
+			if !s.hello(c, ss, in) {
+				return
+			}
+			continue
+		}
+		if in.T == switchboard.KindPong {
+			continue
+		}
+		if !ss.pace.Allow() {
+			s.fail(c, in, &switchboard.Error{Code: switchboard.CodeTooFast, Message: "too many objects; slow down", RetryAfter: time.Second})
+			if ss.pace.Tokens() < -float64(ss.pace.Burst()) {
+				c.End(switchboard.CloseTooFast, "too fast")
+				return
+			}
+			continue
+		}
+		s.dispatch(c, ss, in)
+	}
+}
+
+// hello opens a socket: token, origin, edge, orders, and then ready with all
+// that the person holds. The connection is known to the hub before the store is
+// asked, so nothing that is decided in between can pass it by.
+func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
+	began := time.Now()
+	ctx, cancel := callContext()
+	defer cancel()
+	refuse := func(err error) bool {
+		s.metrics.hellos.WithLabelValues(string(switchboard.CodeOf(err))).Inc()
+		s.fail(c, in, err)
+		c.End(closeCode(err), string(switchboard.CodeOf(err)))
+		return false
+	}
+	claims, err := s.identify(ctx, ss, in.Token)
+	if err != nil {
+		return refuse(err)
+	}
+	ss.claims = claims
+	org, person := claims.Org, claims.Person()
+	if _, err := s.hub.Identify(c, identity(claims)); err != nil {
+		return refuse(err)
+	}
+	for _, p := range in.Chats {
+		s.hub.Hold(c, p.Chat)
+	}
+	entered, err := s.reg.Enter(ctx, org, person, claims.Minted)
+	if err != nil {
+		return refuse(err)
+	}
+	if err := s.meetOrders(ctx, c, claims, entered.Orders); err != nil {
+		return refuse(err)
+	}
+	if entered.Back && person.Visitor() {
+		if err := s.router.VisitorBack(ctx, org, person); err != nil {
+			return refuse(err)
+		}
+	}
+	snap, err := s.router.Snapshot(ctx, org, person)
+	if err != nil {
+		return refuse(err)
+	}
+	ready, err := s.ready(ctx, ss, snap)
+	if err != nil {
+		return refuse(err)
+	}
+	ss.open = true
+	c.Send(hub.ClassEvent, ready)
+	if snap.Leaving != nil {
+		c.Send(hub.ClassEvent, snap.Leaving)
+	}
+	wanted := slices.Clone(in.Chats)
+	for _, chat := range snap.Chats {
+		known := slices.ContainsFunc(wanted, func(p switchboard.ChatPosition) bool { return p.Chat == chat.ID })
+		if !known && (chat.State == switchboard.ChatActive || person.Visitor()) {
+			wanted = append(wanted, switchboard.ChatPosition{Chat: chat.ID})
+		}
+	}
+	if !s.resume(c, ss, wanted) {
+		return false
+	}
+	if len(in.Watch) > 0 {
+		s.watch(c, ss, in)
+	}
+	s.metrics.hellos.WithLabelValues("ok").Inc()
+	s.metrics.helloSeconds.Observe(time.Since(began).Seconds())
+	return true
+}
+
+// identify verifies a person's token and where the page that uses it stands.
+func (s *Server) identify(ctx context.Context, ss *session, raw string) (Claims, error) {
+	claims, err := s.tokens.Verify(ctx, raw, time.Now())
+	if err != nil {
+		return claims, err
+	}
+	if claims.Audience != AudienceOperator && claims.Audience != AudienceVisitor {
+		return claims, switchboard.Errorc(switchboard.CodeUnauthorized, "the token is not valid")
+	}
+	org, err := s.accounts.Organization(ctx, claims.Org)
+	if err != nil {
+		if switchboard.CodeOf(err) == switchboard.CodeNotFound {
+			err = switchboard.Errorc(switchboard.CodeUnauthorized, "the token is not valid")
+		}
+		return claims, err
+	}
+	if !originAllowed(ss.origin, ss.host, org.Sites) {
+		return claims, switchboard.Errorc(switchboard.CodeForbidden, "pages of this origin may not connect")
+	}
+	return claims, nil
+}
+
+func identity(c Claims) hub.Identity {
+	return hub.Identity{Org: c.Org, Person: c.Person(), Role: c.Role, Name: c.Name, Minted: c.Minted, Expires: c.Expires}
+}
+
+// closed is told once for each socket that has ended.
+func (s *Server) closed(c *hub.Conn, last bool) {
+	ss, ok := c.State().(*session)
+	if !ok || ss.claims.Org == 0 {
+		return
+	}
+	s.unmark(ss)
+	s.board.forget(c)
+	if !last {
+		return
+	}
+	grace := time.Duration(-1)
+	if ss.goodbye {
+		grace = 0
+	}
+	s.leave(edge{ss.claims.Org, ss.claims.Person()}, grace)
+}
+
+// expired: the token's time is over. An operator with work becomes leaving
+// instead of being cut off (L-5); everyone else gets a new token and returns.
+func (s *Server) expired(c *hub.Conn) {
+	id, ok := c.Identity()
+	if !ok {
+		return
+	}
+	elsewhere := slices.ContainsFunc(s.hub.Conns(id.Org, id.Person), func(o *hub.Conn) bool {
+		other, ok := o.Identity()
+		return ok && other.Expires.After(time.Now())
+	})
+	if op, ok := id.Person.Operator(); ok && !elsewhere {
+		ctx, cancel := callContext()
+		defer cancel()
+		rec, err := s.reg.Operator(ctx, id.Org, op)
+		if err != nil {
+			s.log.Warn("an expired token's operator could not be read", "operator", op, "err", err)
+		} else if chats, calls := rec.Busy(); chats+calls > 0 {
+			if _, err := s.reg.SignOut(ctx, id.Org, op, true); err != nil {
+				s.log.Warn("an operator with an expired token could not be marked leaving", "operator", op, "err", err)
+			}
+			c.Send(hub.ClassEvent, mustJSON(leavingFrame{T: switchboard.KindLeaving, Reason: "your sign-in has expired", Chats: chats, Calls: calls}))
+			return
+		}
+	}
+	s.fail(c, switchboard.In{}, switchboard.Errorc(switchboard.CodeExpired, "the token has expired"))
+	c.End(switchboard.CloseExpired, "expired")
+}
+
+type leavingFrame struct {
+	T      switchboard.Kind    `json:"t"`
+	Order  switchboard.OrderID `json:"order,omitempty"`
+	Reason string              `json:"reason,omitempty"`
+	Chats  int                 `json:"chats"`
+	Calls  int                 `json:"calls"`
+}
+
+// mustJSON encodes our own frame types, which cannot fail.
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
