@@ -1,0 +1,388 @@
+import { Refused, sentence, transient } from './errors.ts';
+import type { Frame, Message, Position, ServerFrame } from './frames.ts';
+import { Log } from './log.ts';
+import { newCmid, Outbox, type Keep } from './outbox.ts';
+import { Socket, type SocketOptions } from './socket.ts';
+import { expire, initial, patchChat, reduce, type ClientState } from './state.ts';
+import { Store } from './store.ts';
+
+export interface ClientOptions extends Pick<SocketOptions, 'url' | 'token' | 'fault' | 'connect' | 'random' | 'readyMs' | 'probeMs'> {
+  /** What to watch: "operators", "queue". */
+  watch?: string[];
+  /** Where unacknowledged messages survive a reload; sessionStorage fits. */
+  keep?: Keep;
+  keepKey?: string;
+}
+
+/** What a visitor starts a chat with. */
+export interface Opening {
+  /** 0: everyone. */
+  team: number;
+  /** The first message; may be empty. */
+  text: string;
+  /** Address of the page the visitor is on. */
+  page: string;
+}
+
+interface Starting extends Opening {
+  cmid: string;
+  done(chat: number): void;
+  failed(err: Refused): void;
+}
+
+/** Renew our typing mark at most this often; the protocol's limit. */
+const TYPING_MS = 3_000;
+const VIEWING_MS = 10_000;
+/** Wait before asking again when the server did not say how long. */
+const RETRY_MS = 2_000;
+
+/**
+ * One person's live connection to Switchboard: state to show, and what the
+ * person can do. It loses no message that send took and shows none twice:
+ * unacknowledged ones are re-sent under their old id after every reconnect, and
+ * received ones are placed by their sequence number.
+ *
+ * Methods that return a promise reject with Refused.
+ */
+export class Client {
+  /** What to show. Subscribers are called once per turn of the event loop. */
+  readonly state = new Store<ClientState>(initial);
+  readonly #socket: Socket;
+  readonly #outbox: Outbox;
+  readonly #logs = new Map<number, Log>();
+  readonly #sending = new Set<number>(); // chats with a message on its way: one at a time keeps their order
+  readonly #resuming = new Set<number>();
+  readonly #typed = new Map<number, number>();
+  #watch: string[];
+  #starting: Starting | undefined;
+  #viewed = 0;
+  #viewTimer: ReturnType<typeof setInterval> | undefined;
+  #markTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #retryTimers = new Set<ReturnType<typeof setTimeout>>();
+
+  constructor(options: ClientOptions) {
+    this.#watch = options.watch ?? [];
+    this.#outbox = new Outbox(options.keep, options.keepKey);
+    this.#socket = new Socket({
+      ...options,
+      hello: () => ({ chats: this.#positions(), watch: this.#watch }),
+      frame: (frame) => this.#take(frame),
+      state: (link) => {
+        this.state.update((s) => ({ ...s, link }));
+        if (link.at !== 'open') {
+          this.#sending.clear();
+          this.#resuming.clear();
+          this.#dropRetries(); // ready sends everything again
+        }
+      },
+    });
+  }
+
+  start(): void {
+    this.#socket.start();
+  }
+
+  /** Closes the connection; the person stays here for the server's grace time. */
+  stop(): void {
+    this.#socket.stop();
+    clearInterval(this.#viewTimer);
+    clearTimeout(this.#markTimer);
+    this.#starting?.failed(new Refused('disconnected', 'the chat was not started'));
+    this.#starting = undefined;
+  }
+
+  /** See Socket.wake. */
+  wake(): void {
+    this.#socket.wake();
+  }
+
+  /** The server's clock, Unix ms. */
+  now(): number {
+    return this.#socket.now();
+  }
+
+  // Chats.
+
+  /**
+   * Starts a chat, or finds the one that is open already, and returns its id. It
+   * waits for a connection as long as it takes.
+   */
+  startChat(opening: Opening): Promise<number> {
+    return new Promise((done, failed) => {
+      this.#starting?.failed(new Refused('conflict', 'another start took its place'));
+      this.#starting = { ...opening, cmid: newCmid(), done, failed };
+      void this.#pumpStart();
+    });
+  }
+
+  /** Takes a message for the chat; it is visible as a draft until the server has it. */
+  send(chat: number, text: string): void {
+    this.#outbox.add(chat, text);
+    this.#typed.delete(chat); // the server ends the mark by itself
+    this.#show(chat);
+    void this.#pump(chat);
+  }
+
+  /** Sends a refused message again. */
+  retry(chat: number, cmid: string): void {
+    this.#outbox.retry(cmid);
+    this.#show(chat);
+    void this.#pump(chat);
+  }
+
+  /** Gives a refused message up. */
+  discard(chat: number, cmid: string): void {
+    this.#outbox.remove(cmid);
+    this.#show(chat);
+  }
+
+  /** Call it at every keystroke; it is sent at most every 3 s. */
+  typing(chat: number, on: boolean, privately = false): void {
+    const last = this.#typed.get(chat);
+    if (on ? last !== undefined && Date.now() - last < TYPING_MS : last === undefined) return;
+    if (on) this.#typed.set(chat, Date.now());
+    else this.#typed.delete(chat);
+    this.#socket.tell({ t: 'typing', chat, on, ...(privately ? { private: true } : {}) });
+  }
+
+  /** Says which chat this operator looks at; 0 for none. Renewed until changed. */
+  view(chat: number): void {
+    if (this.#viewed === chat) return;
+    if (this.#viewed !== 0) this.#socket.tell({ t: 'viewing', chat: this.#viewed, on: false });
+    this.#viewed = chat;
+    clearInterval(this.#viewTimer);
+    if (chat === 0) return;
+    this.#sayViewed();
+    this.#viewTimer = setInterval(() => this.#sayViewed(), VIEWING_MS);
+  }
+
+  async closeChat(chat: number): Promise<void> {
+    await this.#socket.request({ t: 'chat.close', chat });
+  }
+
+  /** Forgets a closed chat. */
+  dismiss(chat: number): void {
+    if (this.state.get().chats.get(chat)?.info.state !== 'closed') return;
+    for (const draft of this.#outbox.of(chat)) this.#outbox.remove(draft.cmid);
+    this.#logs.delete(chat);
+    this.state.update((s) => {
+      const chats = new Map(s.chats);
+      chats.delete(chat);
+      return { ...s, chats };
+    });
+  }
+
+  // Operators.
+
+  async accept(chat: number): Promise<void> {
+    await this.#socket.request({ t: 'offer.accept', chat, token: this.#offerToken(chat) });
+  }
+
+  async decline(chat: number): Promise<void> {
+    await this.#socket.request({ t: 'offer.decline', chat, token: this.#offerToken(chat) });
+  }
+
+  /** Rejects with code "conflict" when the status has changed since the last self. */
+  async setStatus(status: string): Promise<void> {
+    await this.#socket.request({ t: 'status', status, version: this.state.get().self?.version ?? 0 });
+  }
+
+  async call(step: 'start' | 'renew' | 'end', call: string): Promise<void> {
+    await this.#socket.request({ t: `call.${step}`, call });
+  }
+
+  /** "now" is refused with "conflict" while there is work; "drain" signs out when the work ends. */
+  signOut(when: 'now' | 'drain'): void {
+    // Answered by logout and a close, or by leaving: nothing that carries the request's id.
+    this.#socket.request({ t: 'signout', when }).catch(() => {});
+  }
+
+  // Frames.
+
+  #take(frame: ServerFrame): void {
+    this.state.update((s) => reduce(s, frame, this.now()));
+    switch (frame.t) {
+      case 'ready':
+        this.#ready(frame);
+        break;
+      case 'message':
+        this.#apply(frame);
+        break;
+      case 'ack':
+        this.#acked(frame);
+        break;
+      case 'resumed':
+        this.#resumed(frame);
+        break;
+      case 'gap':
+        this.#resume(frame.chats?.length ? frame.chats : this.#positions().map((p) => p.chat));
+        break;
+      case 'typing':
+      case 'viewing':
+        this.#sweepMarks();
+        break;
+    }
+  }
+
+  #ready(frame: Frame<'ready'>): void {
+    const held = frame.chats.find((c) => c.state !== 'closed');
+    if (this.#starting && held) this.#started(held.chat);
+    else void this.#pumpStart();
+    for (const chat of this.#outbox.chats()) {
+      this.#show(chat);
+      void this.#pump(chat);
+    }
+    this.#typed.clear();
+    if (this.#viewed !== 0) this.#sayViewed();
+  }
+
+  #apply(message: Message): void {
+    const { chat } = message;
+    if (this.#log(chat).apply(message) === 'gap') this.#resume([chat]);
+    // Whoever wrote is not typing any more, whichever frame came first.
+    this.state.update((s) =>
+      patchChat(s, chat, (c) => ({ ...c, typing: c.typing.filter((m) => m.person !== message.from) })),
+    );
+    this.#show(chat);
+  }
+
+  #acked(ack: Frame<'ack'>): void {
+    const draft = this.#outbox.of(ack.chat).find((d) => d.cmid === ack.cmid);
+    const me = this.state.get().me;
+    if (!draft || !me) return;
+    this.#outbox.remove(ack.cmid);
+    const { chat, cmid, pos, seq, at } = ack;
+    this.#apply({ chat, cmid, pos, seq, at, from: me.person, name: me.name, text: draft.text });
+  }
+
+  #resumed(frame: Frame<'resumed'>): void {
+    this.#resuming.delete(frame.chat);
+    if (this.#log(frame.chat).resumed(frame) === 'gap') this.#resume([frame.chat]);
+    this.#show(frame.chat);
+  }
+
+  #resume(chats: number[]): void {
+    const asked = chats.filter((chat) => !this.#resuming.has(chat));
+    if (asked.length === 0) return;
+    for (const chat of asked) this.#resuming.add(chat);
+    this.#socket
+      .request({ t: 'resume', chats: asked.map((chat) => ({ chat, pos: this.#log(chat).pos })) })
+      .catch(() => {
+        for (const chat of asked) this.#resuming.delete(chat);
+      });
+  }
+
+  // Sending.
+
+  async #pump(chat: number): Promise<void> {
+    if (this.#sending.has(chat) || this.#socket.state.at !== 'open') return;
+    const draft = this.#outbox.next(chat);
+    if (!draft) return;
+    this.#sending.add(chat);
+    try {
+      await this.#socket.request({ t: 'message', chat, cmid: draft.cmid, text: draft.text });
+    } catch (err) {
+      if (err instanceof Refused && err.code === 'disconnected') return; // ready sends it again
+      if (transient(err)) {
+        this.#later(err.retryMs, () => {
+          this.#sending.delete(chat);
+          void this.#pump(chat);
+        });
+        return;
+      }
+      // Nobody could see a refused draft of a chat that is not shown.
+      if (this.state.get().chats.has(chat)) this.#outbox.fail(draft.cmid, sentence(err));
+      else this.#outbox.remove(draft.cmid);
+      this.#show(chat);
+    }
+    this.#sending.delete(chat);
+    void this.#pump(chat);
+  }
+
+  async #pumpStart(): Promise<void> {
+    const starting = this.#starting;
+    if (!starting || this.#socket.state.at !== 'open') return;
+    const { team, text, page, cmid } = starting;
+    try {
+      const answer = await this.#socket.request({ t: 'chat.start', cmid, team, text, page });
+      if (this.#starting === starting && 'chat' in answer) this.#started(answer.chat);
+    } catch (err) {
+      if (this.#starting !== starting) return;
+      if (err instanceof Refused && err.code === 'disconnected') return; // ready sends it again
+      if (transient(err)) {
+        this.#later(err.retryMs, () => void this.#pumpStart());
+        return;
+      }
+      this.#starting = undefined;
+      starting.failed(err as Refused);
+    }
+  }
+
+  /** The chat exists. Its first message may not be in it when an older chat was found open. */
+  #started(chat: number): void {
+    const starting = this.#starting;
+    this.#starting = undefined;
+    if (!starting) return;
+    if (starting.text !== '') {
+      this.#outbox.add(chat, starting.text, starting.cmid);
+      this.#show(chat);
+      void this.#pump(chat);
+    }
+    starting.done(chat);
+  }
+
+  #later(ms: number, fire: () => void): void {
+    const timer = setTimeout(() => {
+      this.#retryTimers.delete(timer);
+      fire();
+    }, ms || RETRY_MS);
+    this.#retryTimers.add(timer);
+  }
+
+  #dropRetries(): void {
+    for (const timer of this.#retryTimers) clearTimeout(timer);
+    this.#retryTimers.clear();
+  }
+
+  // Small things.
+
+  #log(chat: number): Log {
+    let log = this.#logs.get(chat);
+    if (!log) this.#logs.set(chat, (log = new Log()));
+    return log;
+  }
+
+  #positions(): Position[] {
+    return [...this.state.get().chats.values()]
+      .filter((c) => c.info.state !== 'closed' && this.#log(c.info.chat).pos !== '')
+      .map((c) => ({ chat: c.info.chat, pos: this.#log(c.info.chat).pos }));
+  }
+
+  /** Copies what the log and the outbox hold of a chat into the state. */
+  #show(chat: number): void {
+    const messages = this.#log(chat).messages;
+    const mine = this.state.get().me?.person;
+    for (const draft of this.#outbox.of(chat)) {
+      if (messages.some((m) => m.cmid === draft.cmid && m.from === mine)) this.#outbox.remove(draft.cmid);
+    }
+    const drafts = this.#outbox.of(chat);
+    this.state.update((s) => patchChat(s, chat, (c) => ({ ...c, messages, drafts })));
+  }
+
+  #offerToken(chat: number): string {
+    const offer = this.state.get().offers.get(chat);
+    if (!offer) throw new Refused('conflict', 'this offer is over');
+    return offer.token;
+  }
+
+  #sayViewed(): void {
+    this.#socket.tell({ t: 'viewing', chat: this.#viewed, on: true });
+  }
+
+  #sweepMarks(): void {
+    const { state, next } = expire(this.state.get(), this.now());
+    this.state.set(state);
+    clearTimeout(this.#markTimer);
+    if (next > 0) this.#markTimer = setTimeout(() => this.#sweepMarks(), next - this.now() + 5);
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The frames of the socket protocol, version 1 (docs/protocol.md).
+ *
+ * testdata/frames/*.json holds one golden example of every kind; a test decodes
+ * each of them with the shapes below and demands that nothing is left over, so
+ * these definitions, the Go ones and the document stay the same.
+ */
+import { flag, integer, list, object, oneOf, optional, text, type Of } from './schema.ts';
+
+/** The longest text of one message, in bytes of UTF-8. */
+export const MAX_TEXT = 8 << 10;
+/** The largest frame a client may send, in bytes. */
+export const MAX_FRAME = 32 << 10;
+/** The largest number of objects in one client frame. */
+export const MAX_OBJECTS = 64;
+
+/** Close codes of the socket; below 4000 they are RFC 6455's own. */
+export const Close = {
+  badText: 1007,
+  tooBig: 1009,
+  tryLater: 1013,
+  protocol: 4000,
+  expired: 4001,
+  loggedOut: 4003,
+  slow: 4008,
+  positionLost: 4010,
+  moving: 4012,
+  tooFast: 4029,
+} as const;
+
+const visitor = object({
+  id: text,
+  name: optional(text),
+  email: optional(text),
+  page: optional(text),
+});
+const colleague = object({ id: integer, name: text });
+const position = object({ chat: integer, pos: text });
+
+const stored = {
+  chat: integer,
+  pos: text, // "<seq>-<gen>"
+  seq: integer, // 1, 2, 3 ... without gaps within the chat
+  at: integer, // Unix ms by the store's clock
+  from: text, // "o310" or "vk3abc"
+  name: optional(text),
+  cmid: text,
+  text: text,
+};
+const chat = {
+  chat: integer,
+  state: oneOf('waiting', 'offered', 'active', 'closed'),
+  team: optional(integer),
+  visitor: optional(visitor), // operators only
+  operator: optional(colleague),
+  place: optional(integer), // 1 is next; while waiting
+  since: optional(integer),
+  pos: optional(text), // of the last message
+  here: optional(flag), // operators only: is the visitor connected
+  reason: optional(text),
+};
+const offer = {
+  chat: integer,
+  token: text,
+  ttl_ms: integer,
+  team: integer,
+  waited_ms: integer,
+  visitor: optional(visitor),
+};
+const operator = {
+  id: integer,
+  name: text,
+  role: oneOf('operator', 'supervisor', 'admin', 'visitor'),
+  account: integer,
+  teams: optional(list(integer)),
+  status: text, // outward: computed from link, intent and work
+  intent: text, // what the operator chose
+  since: integer, // when status became what it is, Unix ms
+  version: integer,
+  chats: integer,
+  calls: integer,
+  offers: integer,
+  here: flag, // holds a socket now; false within grace
+  leaving: optional(flag),
+};
+
+/** One operator as a board shows it. */
+export const operatorView = object(operator);
+const plainChat = object({ t: optional(text), ...chat });
+const plainOffer = object({ t: optional(text), ...offer });
+
+/** What the server sends, by kind. Unknown kinds are ignored. */
+export const fromServer = {
+  ready: object({
+    t: oneOf('ready'),
+    person: text,
+    role: oneOf('operator', 'supervisor', 'admin', 'visitor'),
+    org: integer,
+    name: optional(text),
+    node: text,
+    now: integer,
+    ping_ms: integer,
+    timeout_ms: integer,
+    typing_ms: integer,
+    expires: integer,
+    statuses: list(text), // operators only; empty for visitors, as are the two below
+    self: optional(operatorView),
+    chats: list(plainChat),
+    offers: list(plainOffer),
+  }),
+  ping: object({ t: oneOf('ping') }),
+  ok: object({ t: oneOf('ok'), re: optional(text) }),
+  error: object({
+    t: oneOf('error'),
+    re: optional(text),
+    code: text,
+    message: text,
+    field: optional(text),
+    retry_ms: optional(integer),
+    cmid: optional(text),
+    chat: optional(integer),
+  }),
+  ack: object({
+    t: oneOf('ack'),
+    re: optional(text),
+    chat: integer,
+    cmid: text,
+    pos: text,
+    seq: integer,
+    at: integer,
+  }),
+  message: object({ t: oneOf('message'), ...stored }),
+  resumed: object({
+    t: oneOf('resumed'),
+    re: optional(text),
+    chat: integer,
+    ok: flag,
+    messages: list(object(stored)),
+    pos: text,
+    state: optional(text),
+  }),
+  chat: object({ t: oneOf('chat'), re: optional(text), ...chat }),
+  offer: object({ t: oneOf('offer'), ...offer }),
+  'offer.gone': object({ t: oneOf('offer.gone'), chat: integer, reason: text }),
+  self: object({ t: oneOf('self'), re: optional(text), ...operator }),
+  presence: object({
+    t: oneOf('presence'),
+    re: optional(text),
+    full: optional(flag),
+    operators: list(operatorView),
+  }),
+  queue: object({ t: oneOf('queue'), waiting: integer }),
+  typing: object({
+    t: oneOf('typing'),
+    chat: integer,
+    from: text,
+    on: optional(flag), // missing is false
+    ttl_ms: optional(integer),
+    private: optional(flag),
+  }),
+  viewing: object({
+    t: oneOf('viewing'),
+    chat: integer,
+    from: text,
+    on: optional(flag),
+    ttl_ms: optional(integer),
+  }),
+  leaving: object({
+    t: oneOf('leaving'),
+    order: optional(integer),
+    reason: optional(text),
+    chats: optional(integer),
+    calls: optional(integer),
+  }),
+  logout: object({ t: oneOf('logout'), order: optional(integer), reason: optional(text) }),
+  moving: object({ t: oneOf('moving'), in_ms: integer }),
+  gap: object({ t: oneOf('gap'), chats: optional(list(integer)) }),
+};
+
+const re = { re: optional(text) };
+
+/** What a client sends, by golden file name. */
+export const fromClient = {
+  hello: object({
+    t: oneOf('hello'),
+    v: integer,
+    token: text,
+    chats: optional(list(position)),
+    watch: optional(list(text)),
+  }),
+  auth: object({ t: oneOf('auth'), ...re, token: text }),
+  pong: object({ t: oneOf('pong') }),
+  signout: object({ t: oneOf('signout'), ...re, when: optional(oneOf('now', 'drain')) }),
+  status: object({ t: oneOf('status'), ...re, status: text, version: integer }),
+  'chat.start': object({
+    t: oneOf('chat.start'),
+    ...re,
+    cmid: text,
+    team: optional(integer),
+    text: optional(text),
+    page: optional(text),
+  }),
+  'offer.accept': object({ t: oneOf('offer.accept'), ...re, chat: integer, token: text }),
+  'offer.decline': object({ t: oneOf('offer.decline'), ...re, chat: integer, token: text }),
+  'message.send': object({ t: oneOf('message'), ...re, chat: integer, cmid: text, text: text }),
+  'typing.send': object({ t: oneOf('typing'), chat: integer, on: flag, private: optional(flag) }),
+  'viewing.send': object({ t: oneOf('viewing'), chat: integer, on: flag }),
+  'chat.close': object({ t: oneOf('chat.close'), ...re, chat: integer }),
+  'call.start': object({ t: oneOf('call.start'), ...re, call: text }),
+  'call.renew': object({ t: oneOf('call.renew'), ...re, call: text }),
+  'call.end': object({ t: oneOf('call.end'), ...re, call: text }),
+  watch: object({ t: oneOf('watch'), ...re, watch: list(text) }),
+  resume: object({ t: oneOf('resume'), ...re, chats: list(position) }),
+};
+
+type Values<T> = T[keyof T];
+/** Any frame of the server. */
+export type ServerFrame = Values<{ [K in keyof typeof fromServer]: Of<(typeof fromServer)[K]> }>;
+/** Any frame of a client. */
+export type ClientFrame = Values<{ [K in keyof typeof fromClient]: Of<(typeof fromClient)[K]> }>;
+/** The frame of one kind. */
+export type Frame<K extends keyof typeof fromServer> = Of<(typeof fromServer)[K]>;
+
+export type Operator = Of<typeof operatorView>;
+export type Visitor = Of<typeof visitor>;
+export type ChatInfo = Of<typeof plainChat>;
+export type Offer = Of<typeof plainOffer>;
+/** One stored message of a chat. */
+export type Message = Omit<Frame<'message'>, 't'>;
+/** A chat and the id of the last message known of it; "" is the beginning. */
+export type Position = Of<typeof position>;
+
+/**
+ * Reads one WebSocket message: objects separated by newlines, in order. Unknown
+ * kinds are skipped. What is malformed goes to fault and does not take its
+ * neighbours with it.
+ */
+export function decode(frame: string, fault: (err: Error) => void): ServerFrame[] {
+  const out: ServerFrame[] = [];
+  for (const line of frame.split('\n')) {
+    if (line.trim() === '') continue;
+    try {
+      const value: unknown = JSON.parse(line);
+      const kind = (value as { t?: unknown } | null)?.t;
+      if (typeof kind !== 'string' || !Object.hasOwn(fromServer, kind)) continue;
+      const shape = fromServer[kind as keyof typeof fromServer];
+      out.push(shape(value, kind) as ServerFrame);
+    } catch (err) {
+      fault(err instanceof TypeError ? err : new TypeError('a frame was not JSON'));
+    }
+  }
+  return out;
+}
+
+/** The size of a text in bytes of UTF-8, which is what the limits count. */
+export function bytes(of: string): number {
+  return new TextEncoder().encode(of).length;
+}

@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { Client, type ClientOptions } from '../client.ts';
+import { Refused } from '../errors.ts';
+import type { ClientState } from '../state.ts';
+import type { WebSocketLike } from '../pipe.ts';
+import { FakeServer, type Fault } from './server.ts';
+
+let server: FakeServer;
+let client: Client;
+let tokens: boolean[]; // what token() was asked: fresh or not
+
+beforeEach(async () => {
+  server = await FakeServer.start();
+  tokens = [];
+});
+afterEach(async () => {
+  client.stop();
+  await server.stop();
+});
+
+function open(options: Partial<ClientOptions> = {}): Client {
+  client = new Client({
+    url: server.url,
+    connect: (url) => new WebSocket(url) as unknown as WebSocketLike,
+    random: () => 0.02, // reconnect within 10 ms at first
+    token: async (fresh) => {
+      tokens.push(fresh);
+      return { token: `t${tokens.length}`, expires: Date.now() + 3_600_000 };
+    },
+    fault: (err) => assert.fail(err),
+    ...options,
+  });
+  client.start();
+  return client;
+}
+
+/** Resolves when the state satisfies ok; a hung test fails by the runner's timeout. */
+function until(ok: (s: ClientState) => boolean): Promise<ClientState> {
+  return new Promise((resolve) => {
+    let off = () => {};
+    off = client.state.subscribe((s) => {
+      if (!ok(s)) return;
+      resolve(s);
+      queueMicrotask(() => off());
+    });
+  });
+}
+const chatIs = (ok: (chat: NonNullable<ReturnType<ClientState['chats']['get']>>) => boolean) =>
+  until((s) => {
+    const chat = s.chats.get(7);
+    return chat !== undefined && ok(chat);
+  });
+const isOpen = () => until((s) => s.link.at === 'open');
+const texts = () => client.state.get().chats.get(7)?.messages.map((m) => m.text);
+const limit = { timeout: 20_000 };
+
+test('hello comes first, without the token in the address', limit, async () => {
+  open({ watch: ['operators'] });
+  await isOpen();
+  assert.deepEqual(server.received[0], { t: 'hello', v: 1, token: 't1', watch: ['operators'] });
+  assert.ok(!server.url.includes('t1'));
+});
+
+test('a cut connection resumes with what was missed, once', limit, async () => {
+  server.say('one');
+  open();
+  await chatIs((c) => c.messages.length === 1);
+  server.cut();
+  server.say('two', false);
+  server.say('three', false);
+  await chatIs((c) => c.messages.length === 3);
+  assert.deepEqual(texts(), ['one', 'two', 'three']);
+  assert.deepEqual(server.hellos[1]?.chats, [{ chat: 7, pos: '1-1' }]);
+});
+
+test('a message whose ack was lost is re-sent with its old cmid and stored once', limit, async () => {
+  const faults: Fault[] = ['drop after', 'drop before', 'busy'];
+  server.fault = () => faults.shift() ?? 'none';
+  open();
+  await chatIs(() => true);
+  client.send(7, 'hello');
+  client.send(7, 'again');
+  await chatIs((c) => c.messages.length === 2 && c.drafts.length === 0);
+  assert.deepEqual(server.log.map((m) => m.text), ['hello', 'again']);
+  const sent = server.received.filter((f) => f.t === 'message');
+  assert.equal(new Set(sent.map((f) => f.cmid)).size, 2);
+  assert.ok(sent.length >= 4, 'it was really sent again');
+});
+
+test('what is written while the link is down is sent afterwards, in order', limit, async () => {
+  open();
+  await chatIs(() => true);
+  server.cut();
+  await until((s) => s.link.at !== 'open');
+  for (const text of ['a', 'b', 'c']) client.send(7, text);
+  assert.equal(client.state.get().chats.get(7)?.drafts.length, 3);
+  await chatIs((c) => c.messages.length === 3 && c.drafts.length === 0);
+  assert.deepEqual(texts(), ['a', 'b', 'c']);
+});
+
+test('a skipped number makes the client ask, and it then has all', limit, async () => {
+  open();
+  await chatIs(() => true);
+  server.say('lost', false);
+  server.say('seen');
+  await chatIs((c) => c.messages.length === 2);
+  assert.deepEqual(texts(), ['lost', 'seen']);
+  assert.equal(server.received.filter((f) => f.t === 'resume').length, 1);
+});
+
+test('gap makes the client ask for every chat it knows', limit, async () => {
+  server.say('one');
+  open();
+  await chatIs((c) => c.messages.length === 1);
+  server.say('two', false);
+  server.send({ t: 'gap' });
+  await chatIs((c) => c.messages.length === 2);
+});
+
+test('a store that came back with a shorter log replaces what is shown', limit, async () => {
+  for (const text of ['a', 'b', 'c']) server.say(text);
+  open();
+  await chatIs((c) => c.messages.length === 3);
+  server.log.length = 1;
+  server.gen = 2;
+  server.say('B');
+  await chatIs((c) => c.messages.length === 2);
+  assert.deepEqual(texts(), ['a', 'B']);
+});
+
+test('the first message of a chat is stored once although the answer was lost', limit, async () => {
+  server.closed = true; // no chat yet
+  open();
+  await isOpen();
+  server.closed = false;
+  const start = client.startChat({ team: 1, text: 'help', page: '' });
+  server.cut(); // before or after the request arrived: both must end the same
+  assert.equal(await start, 7);
+  await chatIs((c) => c.messages.length === 1 && c.drafts.length === 0);
+  assert.deepEqual(server.log.map((m) => m.text), ['help']);
+});
+
+test('a message to a closed chat is refused, shown, and can be given up', limit, async () => {
+  open();
+  await chatIs(() => true);
+  server.closed = true;
+  client.send(7, 'too late');
+  const s = await chatIs((c) => c.drafts[0]?.failed !== undefined);
+  const draft = s.chats.get(7)?.drafts[0];
+  assert.equal(draft?.failed, 'The chat is over.');
+  client.discard(7, draft?.cmid ?? '');
+  assert.deepEqual(client.state.get().chats.get(7)?.drafts, []);
+});
+
+test('faults at random lose nothing, repeat nothing and keep the order', { timeout: 60_000 }, async () => {
+  let seed = 11;
+  const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n;
+  const kinds: Fault[] = ['none', 'none', 'none', 'drop before', 'drop after', 'busy', 'echo twice', 'skip echo'];
+  server.fault = () => kinds[random(kinds.length)] as Fault;
+  open({ random: () => 0.001 });
+  await chatIs(() => true);
+  let mine = 0;
+  let theirs = 0;
+  while (mine < 150) {
+    client.send(7, `v${mine++}`);
+    if (random(3) === 0) server.say(`o${theirs++}`, random(2) === 0);
+    if (random(12) === 0) server.cut();
+    if (random(4) === 0) await new Promise(setImmediate);
+  }
+  server.fault = () => 'none';
+  await chatIs((c) => c.drafts.length === 0 && c.messages.length >= mine);
+  server.send({ t: 'gap' });
+  await chatIs((c) => c.messages.length === mine + theirs);
+  assert.deepEqual(texts(), server.log.map((m) => m.text));
+  const own = (texts() ?? []).filter((t) => t.startsWith('v'));
+  assert.deepEqual(own, Array.from({ length: mine }, (_, i) => `v${i}`));
+});
+
+test('a ping is answered', limit, async () => {
+  open();
+  await isOpen();
+  server.send({ t: 'ping' });
+  server.send({ t: 'queue', waiting: 4 });
+  await until((s) => s.queue === 4);
+  await waitFor(() => server.received.some((f) => f.t === 'pong'));
+});
+
+test('a server silent for its own timeout is left, and a new connection made', limit, async () => {
+  server.ready = { timeout_ms: 60 };
+  open();
+  await isOpen();
+  await waitFor(() => server.hellos.length >= 2);
+});
+
+test('4001 asks for a fresh token', limit, async () => {
+  open();
+  await isOpen();
+  server.close(4001);
+  await waitFor(() => server.hellos.length === 2);
+  assert.deepEqual(tokens, [false, true]);
+});
+
+test('a token that cannot be had stops the client and says so', limit, async () => {
+  open({ token: () => Promise.reject(new Refused('unauthorized', 'please sign in')) });
+  const s = await until((s) => s.link.at === 'stopped');
+  assert.deepEqual(s.link, { at: 'stopped', why: 'unauthorized', message: 'please sign in' });
+});
+
+test('a token service that is away is asked again', limit, async () => {
+  let asked = 0;
+  open({
+    token: async () => {
+      if (++asked < 3) throw new Refused('unavailable', 'away');
+      return { token: 't', expires: Date.now() + 3_600_000 };
+    },
+  });
+  await isOpen();
+  assert.equal(asked, 3);
+});
+
+test('4003 stops for good, with the reason', limit, async () => {
+  open();
+  await isOpen();
+  server.send({ t: 'logout', order: 3021, reason: 'End of shift' });
+  server.close(4003);
+  const s = await until((s) => s.link.at === 'stopped');
+  assert.equal(s.link.at === 'stopped' && s.link.why, 'logged_out');
+  assert.equal(s.loggedOut?.reason, 'End of shift');
+  assert.equal(server.hellos.length, 1);
+});
+
+for (const code of [4000, 1007, 1009]) {
+  test(`${code} does not loop`, limit, async () => {
+    open();
+    await isOpen();
+    server.close(code);
+    const s = await until((s) => s.link.at === 'stopped');
+    assert.equal(s.link.at === 'stopped' && s.link.why, 'protocol');
+  });
+}
+
+test('4010 comes back without positions', limit, async () => {
+  server.say('one');
+  open();
+  await chatIs((c) => c.messages.length === 1);
+  server.close(4010);
+  await waitFor(() => server.hellos.length === 2);
+  assert.equal(server.hellos[1]?.chats, undefined);
+});
+
+test('4012 comes back when the server said, not before', limit, async () => {
+  open();
+  await isOpen();
+  server.send({ t: 'moving', in_ms: 200 });
+  server.close(4012);
+  const before = Date.now();
+  await until((s) => s.link.at === 'waiting');
+  client.wake(); // must not cut the wait short
+  await waitFor(() => server.hellos.length === 2);
+  assert.ok(Date.now() - before >= 190);
+});
+
+test('4029 backs off for seconds', limit, async () => {
+  open();
+  await isOpen();
+  server.close(4029);
+  const s = await until((s) => s.link.at === 'waiting');
+  assert.ok(s.link.at === 'waiting' && s.link.retryAt - Date.now() > 4_000);
+});
+
+test('a long wait ends when the network comes back', limit, async () => {
+  server.refuse = () => ({ code: 1013 });
+  open({ random: () => 0.999 });
+  await until((s) => s.link.at === 'waiting' && s.link.tries >= 2 && s.link.retryAt - Date.now() > 700);
+  server.refuse = () => undefined;
+  client.wake();
+  const s = client.state.get();
+  assert.ok(s.link.at === 'waiting' && s.link.retryAt - Date.now() <= 500);
+  await isOpen();
+});
+
+test('a probe after sleep replaces a black hole', limit, async () => {
+  open({ probeMs: 50 });
+  await isOpen();
+  server.silent = true;
+  client.wake();
+  await until((s) => s.link.at !== 'open');
+  server.silent = false;
+  await isOpen();
+});
+
+test('a probe of a healthy link keeps it', limit, async () => {
+  open({ probeMs: 50 });
+  await isOpen();
+  client.wake();
+  await waitFor(() => server.received.some((f) => f.t === 'auth'));
+  await new Promise((r) => setTimeout(r, 100)); // longer than the probe waits
+  assert.equal(client.state.get().link.at, 'open');
+  assert.equal(server.hellos.length, 1);
+});
+
+test('a server that never answers hello is left', limit, async () => {
+  server.silent = true;
+  open({ readyMs: 40 });
+  await waitFor(() => server.hellos.length >= 2);
+});
+
+test('the token is renewed in-band before it ends', limit, async () => {
+  const life = 2_400;
+  open({ token: async (fresh) => (tokens.push(fresh), { token: `t${tokens.length}`, expires: Date.now() + life }) });
+  await isOpen();
+  await waitFor(() => server.received.some((f) => f.t === 'auth' && f.token === 't2'));
+  assert.deepEqual(tokens, [false, true]);
+  assert.equal(server.hellos.length, 1);
+});
+
+test('typing is said at most every three seconds and ended once', limit, async () => {
+  open();
+  await chatIs(() => true);
+  for (let i = 0; i < 5; i++) client.typing(7, true);
+  client.typing(7, false);
+  client.typing(7, false);
+  await waitFor(() => server.received.filter((f) => f.t === 'typing').length === 2);
+  assert.deepEqual(server.received.filter((f) => f.t === 'typing').map((f) => f.on), [true, false]);
+});
+
+test('a typing mark of the other side ends with their message', limit, async () => {
+  open();
+  await chatIs(() => true);
+  server.send({ t: 'typing', chat: 7, from: 'o310', on: true, ttl_ms: 6000 });
+  await chatIs((c) => c.typing.length === 1);
+  server.say('there');
+  await chatIs((c) => c.messages.length === 1);
+  assert.deepEqual(client.state.get().chats.get(7)?.typing, []);
+});
+
+test('requests are rejected when the link ends', limit, async () => {
+  open();
+  await isOpen();
+  const call = client.call('start', 'x'); // the fake never answers calls
+  server.cut();
+  await assert.rejects(call, (err) => err instanceof Refused && err.code === 'disconnected');
+});
+
+async function waitFor(ok: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !ok(); ) {
+    assert.ok(Date.now() < end, 'the condition never came true');
+    await new Promise((r) => setTimeout(r, 5));
+  }
+}

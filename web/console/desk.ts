@@ -1,0 +1,111 @@
+import { sentence, type Client, type ClientState } from '../client/index.ts';
+import { h, setText, show } from '../ui/dom.ts';
+import { LinkNotice } from '../ui/link.ts';
+import { linkBadge } from '../ui/status.ts';
+import { count } from '../ui/words.ts';
+import { confirmed } from '../ui/dialog.ts';
+import { ChatList } from './chats.ts';
+import { ChatPanel } from './panel.ts';
+import { Offers } from './offers.ts';
+import { StatusPicker } from './picker.ts';
+import { TestCall } from './calls.ts';
+
+/** The whole console: who I am, what I am offered, what I hold, and the chat I work on. */
+export class Desk {
+  readonly element: HTMLElement;
+  readonly #client: Client;
+  readonly #picker: StatusPicker;
+  readonly #offers: Offers;
+  readonly #list: ChatList;
+  readonly #panel: ChatPanel;
+  readonly #call: TestCall;
+  readonly #link: LinkNotice;
+  readonly #live = linkBadge();
+  readonly #leaving = h('div', { class: 'notice warn leaving', hidden: true, attr: { role: 'alert' } });
+  readonly #problem = h('div', { class: 'notice bad', hidden: true, attr: { role: 'alert' } });
+  readonly #name = h('p', { class: 'who' });
+  readonly #work = h('p', { class: 'work muted small' });
+  readonly #off: () => void;
+  #open = 0; // the chat shown
+
+  constructor(client: Client) {
+    this.#client = client;
+    const fail = (err: unknown) => this.#fail(err);
+    this.#picker = new StatusPicker(client, fail);
+    this.#offers = new Offers(client, fail);
+    this.#list = new ChatList((chat) => this.#show(chat));
+    this.#panel = new ChatPanel(client, fail, () => this.#show(0));
+    this.#call = new TestCall(client, fail);
+    this.#link = new LinkNotice(() => client.wake());
+    const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void this.#signOut() } }, 'Sign out');
+    this.element = h('div', { class: 'desk' },
+      h('aside', { class: 'side', attr: { 'aria-label': 'My work' } },
+        h('header', { class: 'me' }, h('div', { class: 'line' }, this.#name, this.#live.element), this.#picker.element, this.#work),
+        this.#offers.element,
+        this.#list.element,
+        h('footer', { class: 'foot-bar' }, this.#call.element, out)),
+      h('main', { class: 'stage' }, this.#leaving, this.#link.element, this.#problem, this.#panel.element));
+    this.#off = client.state.subscribe((s) => this.#draw(s));
+  }
+
+  stop(): void {
+    this.#off();
+    this.#offers.stop();
+    this.#call.stop();
+  }
+
+  #show(chat: number): void {
+    this.#open = chat;
+    this.#client.view(chat);
+    this.#draw(this.#client.state.get());
+    if (chat !== 0) this.#panel.focus();
+  }
+
+  #draw(s: ClientState): void {
+    const { self } = s;
+    if (this.#open !== 0 && !s.chats.has(this.#open)) this.#open = 0;
+    // A chat that was just accepted is what the operator wants to see, unless busy with another.
+    if (this.#open === 0) {
+      const active = [...s.chats.values()].find((c) => c.info.state === 'active');
+      if (active && matchMedia('(min-width: 760px)').matches) return this.#show(active.info.chat);
+    }
+    this.element.dataset['open'] = String(this.#open !== 0);
+    this.#live.set(s.link.at);
+    this.#link.update(s.link);
+    setText(this.#name, s.me?.name || self?.name || '…');
+    if (self) setText(this.#work, [count(self.chats, 'chat'), count(self.calls, 'call'), `${s.queue ?? 0} waiting`].join(' · '));
+    this.#picker.update(s);
+    this.#offers.update(s);
+    this.#list.update(s, this.#open);
+    this.#panel.update(s, this.#open);
+    this.#call.update(s);
+    this.#drawLeaving(s);
+    const bell = s.offers.size > 0 ? `(${s.offers.size}) New chat · ` : '';
+    if (document.title !== `${bell}Operator console`) document.title = `${bell}Operator console`;
+  }
+
+  #drawLeaving(s: ClientState): void {
+    show(this.#leaving, s.leaving !== undefined);
+    if (!s.leaving) return;
+    const left = [
+      s.self?.chats ? count(s.self.chats, 'chat') : '',
+      s.self?.calls ? count(s.self.calls, 'call') : '',
+    ].filter(Boolean).join(' and ');
+    const reason = s.leaving.reason ? `: ${s.leaving.reason}` : '';
+    setText(this.#leaving, `You will be signed out when your last chat or call ends${reason}.${left ? ` Still open: ${left}.` : ''} You get no new work.`);
+  }
+
+  async #signOut(): Promise<void> {
+    const self = this.#client.state.get().self;
+    const busy = self !== undefined && self.chats + self.calls > 0;
+    if (!busy) return this.#client.signOut('now');
+    const work = 'You still have open work. You get nothing new, and are signed out when the last chat or call ends.';
+    if (await confirmed('Sign out when you are done?', work, 'Finish and sign out')) this.#client.signOut('drain');
+  }
+
+  #fail(err: unknown): void {
+    setText(this.#problem, sentence(err));
+    show(this.#problem, true);
+    setTimeout(() => show(this.#problem, false), 6_000);
+  }
+}

@@ -1,0 +1,11 @@
+/** The operator console. */
+import { Staff } from '../ui/staff.ts';
+import { Desk } from './desk.ts';
+
+void new Staff({
+  page: 'console',
+  title: 'Operator console',
+  watch: ['operators', 'queue'],
+  refuse: (me) => (me.role === 'visitor' ? 'This page is for operators.' : ''),
+  open: (client) => new Desk(client),
+}, document.getElementById('app') as HTMLElement).start();

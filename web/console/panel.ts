@@ -1,0 +1,89 @@
+import type { Chat, Client, ClientState } from '../client/index.ts';
+import { Conversation } from '../ui/conversation.ts';
+import { confirmed } from '../ui/dialog.ts';
+import { h, icon, setText, show } from '../ui/dom.ts';
+import { hour, initials, tint, visitorName } from '../ui/words.ts';
+
+/** The chat I work on: who it is, what was said, what I answer. */
+export class ChatPanel {
+  readonly element: HTMLElement;
+  readonly #client: Client;
+  readonly #empty: HTMLElement;
+  readonly #room: HTMLElement;
+  readonly #name = h('h1', { class: 'clip' });
+  readonly #sub = h('p', { class: 'muted small clip' });
+  readonly #avatar = h('div', { class: 'avatar', attr: { 'aria-hidden': 'true' } });
+  readonly #viewers = h('p', { class: 'viewers small', hidden: true, attr: { role: 'status' } });
+  readonly #close: HTMLButtonElement;
+  readonly #done: HTMLButtonElement;
+  readonly #ended = h('p', { class: 'ended muted small', hidden: true, attr: { role: 'status' } });
+  readonly #talk: Conversation;
+  #id = 0;
+
+  constructor(client: Client, fail: (err: unknown) => void, back: () => void) {
+    this.#client = client;
+    this.#talk = new Conversation({
+      send: (text) => client.send(this.#id, text),
+      typing: (on) => client.typing(this.#id, on),
+      retry: (cmid) => client.retry(this.#id, cmid),
+      discard: (cmid) => client.discard(this.#id, cmid),
+    });
+    this.#close = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void this.#end().catch(fail) } }, 'Close chat');
+    this.#done = h('button', { class: 'button slim', hidden: true, attr: { type: 'button' }, on: { click: () => client.dismiss(this.#id) } }, 'Remove from list');
+    const away = h('button', { class: 'round back', attr: { type: 'button', 'aria-label': 'Back to the list' }, on: { click: back } }, icon('back'));
+    this.#empty = h('div', { class: 'empty muted' }, icon('chat'), h('p', {}, 'Choose a chat to see it here.'));
+    this.#room = h('div', { class: 'room', hidden: true },
+      h('header', { class: 'room-top' }, away, this.#avatar,
+        h('div', { class: 'grow stack' }, this.#name, this.#sub), this.#close, this.#done),
+      this.#viewers, this.#talk.element, this.#ended);
+    this.element = h('section', { class: 'panel', attr: { 'aria-label': 'Conversation' } }, this.#empty, this.#room);
+  }
+
+  focus(): void {
+    this.#talk.focus();
+  }
+
+  update(s: ClientState, id: number): void {
+    this.#id = id;
+    const chat = s.chats.get(id);
+    show(this.#empty, !chat);
+    show(this.#room, chat !== undefined);
+    if (!chat || !s.me) return;
+    const { info } = chat;
+    const name = visitorName(info.visitor);
+    const closed = info.state === 'closed';
+    setText(this.#name, name);
+    setText(this.#avatar, initials(name));
+    this.#avatar.dataset['tint'] = tint(name);
+    setText(this.#sub, about(chat));
+    show(this.#close, !closed);
+    this.#close.disabled = s.link.at !== 'open';
+    show(this.#done, closed);
+    show(this.#ended, closed);
+    setText(this.#ended, 'This chat is closed.');
+    const nameOf = (person: string) => (person === info.visitor?.id ? name : colleague(s, chat, person));
+    const viewers = chat.viewing.map((m) => nameOf(m.person));
+    show(this.#viewers, viewers.length > 0);
+    if (viewers.length > 0) {
+      this.#viewers.replaceChildren(icon('eye'), `${viewers.join(', ')} ${viewers.length > 1 ? 'are' : 'is'} looking at this chat`);
+    }
+    this.#talk.update({ chat, me: s.me.person, nameOf, blocked: closed ? 'closed' : '' });
+  }
+
+  async #end(): Promise<void> {
+    const id = this.#id;
+    if (await confirmed('Close this chat?', 'The visitor sees that it has ended.', 'Close chat')) await this.#client.closeChat(id);
+  }
+}
+
+/** One line about the visitor; the page is shown as text, a link would take the operator anywhere. */
+function about({ info }: Chat): string {
+  const here = info.state === 'closed' ? '' : info.here === false ? 'away' : 'here now';
+  const since = info.since ? `since ${hour(info.since)}` : '';
+  return [here, since, info.visitor?.email, info.visitor?.page].filter(Boolean).join(' · ');
+}
+
+function colleague(s: ClientState, chat: Chat, person: string): string {
+  const known = person.startsWith('o') ? s.operators.get(Number(person.slice(1))) : undefined;
+  return known?.name ?? chat.messages.find((m) => m.from === person && m.name)?.name ?? 'A colleague';
+}

@@ -1,0 +1,1 @@
+(()=>{var t=new URLSearchParams(location.search),e=document.createElement("script");e.src="/widget.js";e.async=!0;e.dataset.org=t.get("org")??"1";e.dataset.team=t.get("team")??"0";document.body.append(e);})();

@@ -1,0 +1,180 @@
+/** The chat as a visitor sees it; runs in a frame of the customer's page. */
+import { call, Client, onWake, sentence, socketURL, storage, VisitorSession, type Chat, type ClientState } from '../client/index.ts';
+import { Conversation } from '../ui/conversation.ts';
+import { confirmed } from '../ui/dialog.ts';
+import { h, icon, setText, show } from '../ui/dom.ts';
+import { LinkNotice } from '../ui/link.ts';
+import { initials, tint } from '../ui/words.ts';
+import { Host } from './host.ts';
+import { StartForm, type Asked, type Team } from './start.ts';
+
+const query = new URLSearchParams(location.search);
+const org = Number(query.get('org'));
+const team = Number(query.get('team'));
+const app = document.getElementById('app') as HTMLElement;
+
+interface Organization {
+  org: number;
+  name: string;
+  teams: Team[] | null;
+}
+
+class Widget {
+  readonly #session = new VisitorSession(org, storage('local'));
+  readonly #client: Client;
+  readonly #host: Host;
+  readonly #orgName: string;
+  readonly #form: StartForm;
+  readonly #talk: Conversation;
+  readonly #link: LinkNotice;
+  readonly #title = h('p', { class: 'title' });
+  readonly #subtitle = h('p', { class: 'subtitle', attr: { role: 'status' } });
+  readonly #avatar = h('div', { class: 'avatar', attr: { 'aria-hidden': 'true' } });
+  readonly #end: HTMLButtonElement;
+  readonly #over: HTMLElement;
+  readonly #waiting = h('p', { class: 'waiting', hidden: true, attr: { role: 'status' } });
+  #chat = 0; // the one shown; 0: the form
+  #starting = false;
+  #read = 0; // messages of the other side that have been seen
+
+  constructor(about: Organization) {
+    this.#orgName = about.name;
+    this.#client = new Client({
+      url: socketURL(),
+      token: (fresh) => this.#session.token(fresh),
+      keep: storage('session'),
+      keepKey: `switchboard.outbox.${org}`,
+      fault: (err) => console.warn('switchboard:', err.message),
+    });
+    this.#host = new Host(query.get('host') ?? '', () => this.#draw(this.#client.state.get()));
+    this.#form = new StartForm(team, about.teams ?? [], (asked) => this.#start(asked));
+    this.#talk = new Conversation({
+      send: (text) => this.#client.send(this.#chat, text),
+      typing: (on) => this.#client.typing(this.#chat, on),
+      retry: (cmid) => this.#client.retry(this.#chat, cmid),
+      discard: (cmid) => this.#client.discard(this.#chat, cmid),
+    });
+    this.#link = new LinkNotice(() => this.#client.wake());
+    this.#end = h('button', { class: 'end', hidden: true, attr: { type: 'button' }, on: { click: () => void this.#close() } }, 'End chat');
+    const again = h('button', { class: 'button primary', attr: { type: 'button' }, on: { click: () => this.#again() } }, 'Start a new chat');
+    this.#over = h('div', { class: 'over', hidden: true }, h('p', { class: 'muted' }, 'This chat has ended. Thank you!'), again);
+    const hide = h('button', {
+      class: 'round', hidden: !this.#host.framed, attr: { type: 'button', 'aria-label': 'Hide the chat' },
+      on: { click: () => this.#host.minimise() },
+    }, icon('down'));
+    app.replaceChildren(
+      h('header', { class: 'top' }, this.#avatar, h('div', { class: 'names' }, this.#title, this.#subtitle), this.#end, hide),
+      this.#link.element, this.#waiting, this.#form.element, this.#talk.element, this.#over,
+    );
+    this.#client.state.subscribe((s) => this.#draw(s));
+    onWake(() => this.#client.wake());
+    addEventListener('keydown', (e) => {
+      if (e.key === 'Escape' && !document.querySelector('dialog')) this.#host.minimise();
+    });
+    // Somebody who was here before may have a chat open; a newcomer needs no connection yet.
+    if (this.#session.current) this.#client.start();
+  }
+
+  async #start(asked: Asked): Promise<void> {
+    this.#starting = true;
+    try {
+      // A name given now must be in the token that says hello.
+      this.#client.stop();
+      await this.#session.begin({
+        ...(asked.name ? { name: asked.name } : {}),
+        ...(asked.email ? { email: asked.email } : {}),
+      });
+      this.#client.start();
+      this.#show(await this.#client.startChat({ team: asked.team, text: asked.text, page: this.#host.page }));
+    } finally {
+      this.#starting = false;
+    }
+    this.#form.reset();
+    this.#talk.focus();
+  }
+
+  #show(chat: number): void {
+    this.#chat = chat;
+    this.#read = 0;
+    this.#draw(this.#client.state.get());
+  }
+
+  #again(): void {
+    this.#client.dismiss(this.#chat);
+    this.#show(0);
+    this.#client.stop();
+    this.#form.element.querySelector('input')?.focus();
+  }
+
+  async #close(): Promise<void> {
+    if (!(await confirmed('End this chat?', 'You can start a new one at any time.', 'End chat'))) return;
+    try {
+      await this.#client.closeChat(this.#chat);
+    } catch (err) {
+      setText(this.#subtitle, sentence(err));
+    }
+  }
+
+  #draw(s: ClientState): void {
+    const open = [...s.chats.values()].find((c) => c.info.state !== 'closed');
+    if (this.#chat === 0 && open) this.#chat = open.info.chat; // begun before a reload, or in another tab
+    // Nothing to hear: no connection is kept for a form.
+    if (this.#chat === 0 && s.link.at === 'open' && !this.#starting) return this.#client.stop();
+    const chat = s.chats.get(this.#chat);
+    this.#link.update(s.link);
+    show(this.#form.element, !chat);
+    show(this.#talk.element, chat !== undefined);
+    const state = chat?.info.state;
+    show(this.#end, chat !== undefined && state !== 'closed');
+    show(this.#over, state === 'closed');
+    show(this.#waiting, state === 'waiting' || state === 'offered');
+    this.#head(chat);
+    if (!chat || !s.me) return;
+    setText(this.#waiting, place(chat.info.place));
+    const operator = chat.info.operator;
+    this.#talk.update({
+      chat,
+      me: s.me.person,
+      nameOf: (person) => (operator && person === `o${operator.id}` ? operator.name : nameIn(chat, person)),
+      blocked: state === 'closed' ? 'closed' : '',
+    });
+    this.#count(chat, s.me.person);
+  }
+
+  #head(chat: Chat | undefined): void {
+    const operator = chat?.info.operator;
+    const name = operator?.name ?? this.#orgName;
+    setText(this.#title, name);
+    setText(this.#avatar, initials(name));
+    this.#avatar.dataset['tint'] = tint(name);
+    if (!chat) setText(this.#subtitle, 'We are here to help');
+    else if (chat.info.state === 'closed') setText(this.#subtitle, 'Chat ended');
+    else setText(this.#subtitle, operator ? `${this.#orgName} · talking with you` : 'Looking for someone to help you');
+  }
+
+  #count(chat: Chat, me: string): void {
+    const theirs = chat.messages.filter((m) => m.from !== me).length;
+    if (this.#host.shown) this.#read = theirs;
+    this.#host.unread(theirs - this.#read);
+  }
+}
+
+function place(n: number | undefined): string {
+  if (n === undefined) return 'Connecting you with someone…';
+  return n <= 1 ? 'You are next in line.' : `You are number ${n} in line.`;
+}
+
+function nameIn(chat: Chat, person: string): string {
+  return chat.messages.find((m) => m.from === person && m.name)?.name ?? 'Support';
+}
+
+async function boot(): Promise<void> {
+  app.replaceChildren(h('p', { class: 'boot muted', attr: { role: 'status' } }, 'Loading…'));
+  try {
+    new Widget(await call<Organization>(`/v1/widget?org=${encodeURIComponent(org)}`));
+  } catch (err) {
+    const retry = h('button', { class: 'button', attr: { type: 'button' }, on: { click: () => void boot() } }, 'Try again');
+    app.replaceChildren(h('div', { class: 'boot', attr: { role: 'alert' } }, h('p', {}, sentence(err)), retry));
+  }
+}
+void boot();
