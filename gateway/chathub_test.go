@@ -345,11 +345,8 @@ func TestChatHubOperatorTokensLiveADayAtMost(t *testing.T) {
 	}
 	for _, expires := range []string{
 		quote(now.Add(24*time.Hour+5*time.Minute), time.RFC3339), quote(now.Add(30*24*time.Hour), time.RFC3339), quote(now.Add(-time.Second), time.RFC3339),
-		quote(now.Add(time.Hour).In(time.FixedZone("", 7200)), "2006-01-02T15:04:05"+"Z"), `"2006-01-02"`, `"tomorrow"`, `""`, "null", fmt.Sprint(now.Add(time.Hour).Unix()),
+		`"2006-01-02"`, `"tomorrow"`, `""`, "null", fmt.Sprint(now.Add(time.Hour).Unix()),
 	} {
-		if strings.HasSuffix(expires, `Z"`) && strings.Contains(expires, quote(now.Add(3*time.Hour), "15:04:05Z")[1:]) {
-			continue // two hours east, read as UTC: a time that is right by itself
-		}
 		get(expires).fails(t, expires, 400, "invalid", "expiresAt", "")
 	}
 	in := fmt.Sprintf(`"expiresAt":%q`, now.Add(time.Hour).Format(time.RFC3339))

@@ -156,10 +156,18 @@ func (cl *cluster) token(op switchboard.OperatorID) string {
 	return raw
 }
 
-// check verifies the invariants of the cluster's organization.
+// check verifies the invariants of the cluster's organization. Check reads in
+// several steps, so what is on its way may look broken for a moment; a broken
+// invariant stays.
 func (cl *cluster) check() {
 	cl.t.Helper()
-	broken, err := cl.nodes[0].router.Check(cl.t.Context(), cl.org.ID)
+	var broken []string
+	var err error
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
+		if broken, err = cl.nodes[0].router.Check(cl.t.Context(), cl.org.ID); err == nil && len(broken) == 0 {
+			return
+		}
+	}
 	if err != nil {
 		cl.t.Fatal(err)
 	}
