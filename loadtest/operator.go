@@ -106,7 +106,7 @@ func (o *operator) goAvailable() {
 func (o *operator) other(kind switchboard.Kind, object []byte) {
 	switch kind {
 	case switchboard.KindTyping:
-		o.ledger.Typed(true)
+		o.sawTyping(object)
 	case switchboard.KindOK:
 		var ok struct {
 			Re string `json:"re"`

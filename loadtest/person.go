@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -141,6 +142,20 @@ func (p *person) talks(chat switchboard.ChatID) bool {
 func (p *person) startTyping(chat switchboard.ChatID) {
 	if p.talks(chat) && p.client.Request(switchboard.In{T: switchboard.KindTyping, Chat: chat, On: true}) {
 		p.ledger.Typed(false)
+	}
+}
+
+// sawTyping counts the beginning of typing; its end is said as well.
+func (p *person) sawTyping(object []byte) {
+	var mark struct {
+		From switchboard.PersonID `json:"from"`
+		On   bool                 `json:"on"`
+	}
+	switch err := json.Unmarshal(object, &mark); {
+	case err != nil || mark.From == p.id: // nobody is told of their own typing
+		p.stats.malformed()
+	case mark.On:
+		p.ledger.Typed(true)
 	}
 }
 

@@ -97,6 +97,11 @@ type Restart struct {
 	ServedIn float64 `json:"node_serves_s"`
 }
 
+// Break notes what went wrong beside the run.
+func (r *Report) Break(what string) {
+	r.Passed, r.Broken = false, append(r.Broken, what)
+}
+
 // WriteText writes the verdict as a table for people.
 func (r Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)

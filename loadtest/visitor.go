@@ -166,9 +166,9 @@ func (v *visitor) refused(r Refusal) {
 	v.person.refused(r)
 }
 
-func (v *visitor) other(kind switchboard.Kind, _ []byte) {
+func (v *visitor) other(kind switchboard.Kind, object []byte) {
 	if kind == switchboard.KindTyping {
-		v.ledger.Typed(true)
+		v.sawTyping(object)
 		return
 	}
 	v.stats.other(kind)

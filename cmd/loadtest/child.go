@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,33 @@ import (
 
 // stopWithin is how long a child may take to end by itself.
 const stopWithin = 30 * time.Second
+
+// family starts the processes of a run. They all start on one thread, kept for
+// that: the kernel ends a child when the thread that started it ends, and which
+// threads of a Go program live on is not ours to say.
+type family struct {
+	starts chan func()
+	ended  chan struct{}
+}
+
+// newFamily returns a family; end it once all its children have ended.
+func newFamily() *family {
+	f := &family{starts: make(chan func()), ended: make(chan struct{})}
+	go func() {
+		defer close(f.ended)
+		// Not unlocked: the thread ends with this goroutine.
+		runtime.LockOSThread()
+		for start := range f.starts {
+			start()
+		}
+	}()
+	return f
+}
+
+func (f *family) end() {
+	close(f.starts)
+	<-f.ended
+}
 
 // child is a process of the run with its log in a file.
 type child struct {
@@ -27,7 +55,7 @@ type child struct {
 
 // spawn starts a process. The one who spawns stops it; should loadtest be
 // killed, the kernel ends it where that can be arranged.
-func spawn(log, name string, args ...string) (*child, error) {
+func (f *family) spawn(log, name string, args ...string) (*child, error) {
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -37,7 +65,9 @@ func spawn(log, name string, args ...string) (*child, error) {
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Env = environ()
 	cmd.SysProcAttr = diesWithParent()
-	if err := cmd.Start(); err != nil {
+	started := make(chan error)
+	f.starts <- func() { started <- cmd.Start() }
+	if err := <-started; err != nil {
 		return nil, err
 	}
 	c := &child{cmd: cmd, log: log, ended: make(chan struct{})}

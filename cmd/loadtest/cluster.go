@@ -23,6 +23,7 @@ type cluster struct {
 	dir      string
 	keep     bool
 	binary   string
+	family   *family
 	redis    *child
 	socket   string
 	keyFile  string
@@ -51,9 +52,9 @@ func startCluster(ctx context.Context, o options, s loadtest.Scenario) (*cluster
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: dir, keep: o.keep, binary: binary, login: "load@switchboard.example"}
+	c := &cluster{dir: dir, keep: o.keep, binary: binary, family: newFamily(), login: "load@switchboard.example"}
 	if err := c.start(ctx, o, s); err != nil {
-		return nil, c.stop(false, err)
+		return nil, errors.Join(err, c.stop(false))
 	}
 	return c, nil
 }
@@ -69,7 +70,7 @@ func (c *cluster) start(ctx context.Context, o options, s loadtest.Scenario) err
 		return err
 	}
 	var err error
-	if c.redis, c.socket, err = startRedis(ctx, c.dir); err != nil {
+	if c.redis, c.socket, err = startRedis(ctx, c.family, c.dir); err != nil {
 		return err
 	}
 	if err := c.seed(ctx, s); err != nil {
@@ -108,7 +109,7 @@ func freeAddrs(n int) ([]string, error) {
 
 // startNode starts a node and returns when it answers.
 func (c *cluster) startNode(ctx context.Context, i int) error {
-	n, err := spawn(filepath.Join(c.dir, "node"+strconv.Itoa(i)+".log"), c.binary, c.serveArgs(i)...)
+	n, err := c.family.spawn(filepath.Join(c.dir, "node"+strconv.Itoa(i)+".log"), c.binary, c.serveArgs(i)...)
 	if err != nil {
 		return err
 	}
@@ -158,26 +159,29 @@ func (c *cluster) targets(kill bool) loadtest.Targets {
 }
 
 // stop ends everything, nodes first, and removes the folder unless something
-// went wrong or it is to be kept. It returns err together with what went wrong
-// here; a node that does not end well is a fault of the node.
-func (c *cluster) stop(passed bool, err error) error {
+// went wrong or it is to be kept. An error names the nodes that had ended before
+// or did not end well.
+func (c *cluster) stop(passed bool) error {
 	var crew sync.WaitGroup
-	errs := make([]error, len(c.nodes))
+	errs := make([]error, len(c.nodes), len(c.nodes)+2)
 	for i, n := range c.nodes {
 		if n == nil {
 			continue
 		}
 		crew.Go(func() {
-			if e := n.stop(); e != nil {
-				errs[i] = fmt.Errorf("stop node %d: %w\n%s", i, e, tail(n.log))
+			if err := n.stop(); err != nil {
+				errs[i] = fmt.Errorf("stop of node %d: %w %s", i, err, tail(n.log))
 			}
 		})
 	}
 	crew.Wait()
 	if c.redis != nil {
-		errs = append(errs, c.redis.stop())
+		if err := c.redis.stop(); err != nil {
+			errs = append(errs, fmt.Errorf("stop of redis-server: %w %s", err, tail(c.redis.log)))
+		}
 	}
-	err = errors.Join(append([]error{err}, errs...)...)
+	c.family.end()
+	err := errors.Join(errs...)
 	if c.keep || err != nil || !passed {
 		fmt.Fprintln(os.Stderr, "logs are in", c.dir)
 		return err

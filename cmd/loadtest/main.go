@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -152,7 +153,14 @@ func play(ctx context.Context, s loadtest.Scenario, o options, log io.Writer) (l
 	t := c.targets(o.kill)
 	t.Progress = progress
 	report, err := loadtest.Run(ctx, s, t)
-	return report, c.stop(err == nil && report.Passed, err)
+	stopped := c.stop(err == nil && report.Passed)
+	if err == nil && stopped != nil {
+		// What people saw counts all the same; a node that cannot end is a fault of
+		// its own.
+		report.Break(stopped.Error())
+		stopped = nil
+	}
+	return report, errors.Join(err, stopped)
 }
 
 // named are nodes that somebody else runs.

@@ -34,6 +34,13 @@ func TestFlagsChangeTheScenario(t *testing.T) {
 	}
 }
 
+// kin is a family that ends with the test.
+func kin(t *testing.T) *family {
+	f := newFamily()
+	t.Cleanup(f.end)
+	return f
+}
+
 // shortDir is a folder whose name leaves room for the path of a unix socket.
 func shortDir(t *testing.T) string {
 	t.Helper()
@@ -70,7 +77,7 @@ func TestWhatCannotBePlayedEndsWithStatus2(t *testing.T) {
 
 func TestRedisIsStartedCountedAndStopped(t *testing.T) {
 	dir := shortDir(t)
-	c, socket, err := startRedis(t.Context(), dir)
+	c, socket, err := startRedis(t.Context(), kin(t), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +99,7 @@ func TestRedisIsStartedCountedAndStopped(t *testing.T) {
 
 func TestChildThatEndsAtOnceSaysWhy(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	c, err := spawn(log, "sh", "-c", "echo no such key >&2; exit 3")
+	c, err := kin(t).spawn(log, "sh", "-c", "echo no such key >&2; exit 3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +110,7 @@ func TestChildThatEndsAtOnceSaysWhy(t *testing.T) {
 }
 
 func TestChildThatDoesNotHearIsKilled(t *testing.T) {
-	c, err := spawn(filepath.Join(t.TempDir(), "log"), "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+	c, err := kin(t).spawn(filepath.Join(t.TempDir(), "log"), "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +123,7 @@ func TestChildThatDoesNotHearIsKilled(t *testing.T) {
 }
 
 func TestUntilEndsWithItsContext(t *testing.T) {
-	c, err := spawn(filepath.Join(t.TempDir(), "log"), "sleep", "60")
+	c, err := kin(t).spawn(filepath.Join(t.TempDir(), "log"), "sleep", "60")
 	if err != nil {
 		t.Fatal(err)
 	}

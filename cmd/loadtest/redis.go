@@ -15,13 +15,13 @@ import (
 
 // startRedis starts a Redis with the settings of the embedded default: a unix
 // socket in a private folder and an append-only file.
-func startRedis(ctx context.Context, dir string) (*child, string, error) {
+func startRedis(ctx context.Context, f *family, dir string) (*child, string, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, "", fmt.Errorf("redis-server 7.0 or newer must be on PATH: %w", err)
 	}
 	socket := filepath.Join(dir, "redis.sock")
-	c, err := spawn(filepath.Join(dir, "redis.log"), path,
+	c, err := f.spawn(filepath.Join(dir, "redis.log"), path,
 		"--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", dir,
 		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
 	if err != nil {

@@ -3,9 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os/exec"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -20,49 +20,50 @@ func (c *cluster) seed(ctx context.Context, s loadtest.Scenario) error {
 	if err != nil {
 		return err
 	}
-	org, err := c.admin(ctx, "", "organization", "add", "--company", company, "--name", "Load desk", "--slug", "load")
+	org, err := c.admin(ctx, "", "organization", "add", "--company", decimal(company), "--name", "Load desk", "--slug", "load")
 	if err != nil {
 		return err
 	}
-	limit := strconv.Itoa(s.Limit)
-	team, err := c.admin(ctx, "", "team", "add", "--org", org, "--name", "Everyone on duty", "--limit", limit)
+	team, err := c.admin(ctx, "", "team", "add", "--organization", "load", "--name", "On duty")
 	if err != nil {
 		return err
 	}
-	_, err = c.admin(ctx, "", "operator", "add", "--org", org, "--team", team, "--limit", limit,
-		"--name", "Operator", "--count", strconv.Itoa(s.Operators))
+	_, err = c.admin(ctx, "", "operator", "add", "--organization", "load", "--team", decimal(team),
+		"--limit", strconv.Itoa(s.Limit), "--name", "Operator", "--count", strconv.Itoa(s.Operators))
 	if err != nil {
 		return err
 	}
-	_, err = c.admin(ctx, c.password+"\n", "credential", "add", "--company", company, "--kind", "chathub", "--login", c.login)
-	if err != nil {
-		return err
-	}
-	orgID, err1 := strconv.ParseInt(org, 10, 64)
-	teamID, err2 := strconv.ParseInt(team, 10, 64)
-	if err1 != nil || err2 != nil {
-		return fmt.Errorf("organization %q, team %q: not numbers", org, team)
-	}
-	c.org, c.team = switchboard.OrgID(orgID), switchboard.TeamID(teamID)
-	return nil
+	_, err = c.admin(ctx, c.password+"\n", "credential", "add", "--kind", "chathub", "--company", decimal(company), "--login", c.login)
+	c.org, c.team = switchboard.OrgID(org), switchboard.TeamID(team)
+	return err
 }
 
-var firstNumber = regexp.MustCompile(`\b\d+\b`)
+func decimal(id int64) string { return strconv.FormatInt(id, 10) }
 
-// admin runs one command of the binary and returns the first number it prints,
-// which is the id of what it made; "" when it prints none.
-func (c *cluster) admin(ctx context.Context, stdin string, args ...string) (string, error) {
+// admin runs one command of the binary and returns the id of what it made, 0
+// when it made several.
+func (c *cluster) admin(ctx context.Context, stdin string, args ...string) (int64, error) {
 	verb := strings.Join(args[:2], " ")
-	args = append(args, "--redis", "unix://"+c.socket, "--key-file", c.keyFile)
+	args = append(args, "--json", "--redis", "unix://"+c.socket, "--key-file", c.keyFile)
 	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Env = environ()
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("switchboard %s: %w: %s", verb, err, strings.TrimSpace(errs.String()))
+		return 0, fmt.Errorf("switchboard %s: %w: %s", verb, err, strings.TrimSpace(errs.String()))
 	}
-	return firstNumber.FindString(out.String()), nil
+	if bytes.HasPrefix(out.Bytes(), []byte("[")) {
+		return 0, nil
+	}
+	var made struct{ ID int64 }
+	if err := json.Unmarshal(out.Bytes(), &made); err != nil {
+		return 0, fmt.Errorf("switchboard %s: %w", verb, err)
+	}
+	if made.ID < 1 {
+		return 0, fmt.Errorf("switchboard %s: no id in %s", verb, strings.TrimSpace(out.String()))
+	}
+	return made.ID, nil
 }
 
 // serveArgs start node i. The whole crowd comes from one address, which the
