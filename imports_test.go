@@ -21,7 +21,6 @@ var arrows = map[string][]string{
 	"presence/accounts":         {""},
 	"presence/redisd":           {""},
 	"presence/redisd/redistest": {"", "presence/redisd"},
-	"presence/redisd/stores":    {"", "presence/redisd"},
 	"routing":                   {"", "presence"},
 	"web":                       nil,
 	"web/build":                 nil,
@@ -33,10 +32,8 @@ var arrows = map[string][]string{
 
 // outside says who may import what else of weight; everyone else may not.
 var outside = map[string][]string{
-	"github.com/redis/go-redis/v9":     {"presence", "presence/accounts", "presence/redisd", "presence/redisd/redistest", "presence/redisd/stores", "routing", "gateway", "cmd/switchboard", "cmd/loadtest"},
 	"github.com/coder/websocket":       {"hub", "gateway", "loadtest"},
 	"github.com/go-chi/chi/v5":         {"gateway"},
-	"github.com/alicebob/miniredis/v2": {"cmd/switchboard", "presence/redisd/stores"},
 	"github.com/golang-jwt/jwt/v5":     {"gateway"},
 	"github.com/evanw/esbuild/pkg/api": {"web/build"},
 }

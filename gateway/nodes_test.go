@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { redistest.Main(m, &redisOptions) }
 // organization and its people.
 type cluster struct {
 	t        testing.TB
-	rdb      *redis.Client
+	open     func() redis.UniversalClient // a client of the cluster's store
 	accounts *accounts.Store
 	admin    *presence.Registry
 	nodes    []*node
@@ -40,24 +40,30 @@ type cluster struct {
 type node struct {
 	*Server
 	stop func() error // graceful
-	rdb  *redis.Client
+	rdb  redis.UniversalClient
 }
 
 var master = []byte("0123456789abcdef0123456789abcdef")
 
 func newCluster(t testing.TB, n int) *cluster {
 	t.Helper()
-	cl := &cluster{t: t, rdb: redis.NewClient(redisOptions)}
-	t.Cleanup(func() { cl.rdb.Close() })
+	return newClusterOn(t, func() redis.UniversalClient { return redis.NewClient(redisOptions) }, n)
+}
+
+func newClusterOn(t testing.TB, open func() redis.UniversalClient, n int) *cluster {
+	t.Helper()
+	cl := &cluster{t: t, open: open}
+	rdb := open()
+	t.Cleanup(func() { rdb.Close() })
 	var err error
-	if cl.accounts, err = accounts.Open(cl.rdb, master); err != nil {
+	if cl.accounts, err = accounts.Open(rdb, master); err != nil {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
 	if cl.company, err = cl.accounts.AddCompany(ctx, "Company of "+t.Name()); err != nil {
 		t.Fatal(err)
 	}
-	if cl.admin, err = presence.Open(ctx, cl.rdb, presence.Config{Admin: true}); err != nil {
+	if cl.admin, err = presence.Open(ctx, rdb, presence.Config{Admin: true}); err != nil {
 		t.Fatal(err)
 	}
 	cl.org = cl.addOrg("first")
@@ -85,7 +91,7 @@ var fast = presence.Config{Beat: 200 * time.Millisecond, BuryAfter: time.Second,
 
 func (cl *cluster) addNode(change ...func(*Config)) *node {
 	cl.t.Helper()
-	rdb := redis.NewClient(redisOptions)
+	rdb := cl.open()
 	store, err := accounts.Open(rdb, master)
 	if err != nil {
 		cl.t.Fatal(err)
