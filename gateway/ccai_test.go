@@ -12,6 +12,7 @@ import (
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
 	"github.com/switchboard/switchboard/presence/accounts"
+	"github.com/switchboard/switchboard/presence/redisd/redistest"
 )
 
 // ccaiDesk is an organization whose contact center signs agents out: two nodes
@@ -23,6 +24,11 @@ type ccaiDesk struct {
 
 func newCCAIDesk(t *testing.T, change ...func(*Config)) *ccaiDesk {
 	t.Helper()
+	// Nodes of earlier tests stay on their partitions' live lists until they are
+	// buried, and an order by network waits for them.
+	if err := redistest.Client(t, redisOptions).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
 	d := &ccaiDesk{cluster: newCluster(t, 0)}
 	for range 2 {
 		d.addNode(append([]func(*Config){func(c *Config) {
