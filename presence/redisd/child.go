@@ -171,9 +171,23 @@ func (s *said) Write(p []byte) (int, error) {
 	s.lines = s.lines[max(0, len(s.lines)-saidLines):]
 	s.mu.Unlock()
 	for _, line := range whole {
-		s.log.Warn("redis-server says", "line", line)
+		s.log.Log(context.Background(), weight(line), "redis-server says", "line", line)
 	}
 	return len(p), nil
+}
+
+// weight tells trouble from what Redis says at each start and stop, for which
+// it has no level of its own.
+func weight(line string) slog.Level {
+	for _, usual := range []string{
+		"Redis is starting", "Redis version=", "Configuration loaded", "Server initialized",
+		"User requested shutdown", "SIGTERM", "now ready to exit", "Memory overcommit",
+	} {
+		if strings.Contains(line, usual) {
+			return slog.LevelDebug
+		}
+	}
+	return slog.LevelWarn
 }
 
 // last returns what was said last, for an error.

@@ -1,0 +1,56 @@
+# Everything a person or a machine does with this repository. Recipes stop at the
+# first failure, also inside a pipe.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+NODES ?= 1
+PORT ?= 8081
+DATA ?= data
+FUZZTIME ?= 20s
+RACES ?= 10000
+
+.PHONY: help run demo build test lint web bench load fuzz races clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## start NODES=1 nodes with a demo company on PORT=8081 and print links
+	@if .ci/need redis-server; then demo=; else \
+		demo=--demo; echo "redis-server cannot be installed here: the demo keeps everything in memory."; fi; \
+	exec bin/switchboard demo $$demo --nodes $(NODES) --port $(PORT) --data $(DATA)
+
+demo: build ## the same without redis-server: one node, nothing survives
+	@exec bin/switchboard demo --demo --port $(PORT)
+
+build: ## build the binaries into bin/
+	@mkdir -p bin
+	go build -trimpath -o bin/ ./cmd/...
+
+test: ## all checks and tests; installs what they need; 18 minutes at most
+	@.ci/need redis-server chromium node npm
+	@.ci/test
+
+lint: ## formatting, go vet, staticcheck, go.mod
+	@.ci/lint
+
+web: ## type-check and test the browser side
+	@.ci/need node npm chromium
+	@.ci/web
+
+bench: ## run the benchmarks of all packages
+	go test -run '^$$' -bench . -benchmem ./...
+
+load: build ## 200 operators and 2,000 visitors on three nodes, with a verdict
+	@.ci/need redis-server
+	bin/loadtest -json load.json $(LOAD)
+
+fuzz: ## each fuzz target for FUZZTIME=20s
+	@.ci/fuzz $(FUZZTIME)
+
+races: ## the races of logout and assignment in full size, RACES=10000
+	@.ci/need redis-server
+	RACES=$(RACES) go test -race -count=1 -timeout 60m ./routing -run 'TestAssign|Race' -v
+
+clean: ## remove what make built; the demo's data folder stays
+	rm -rf bin web/.build load.json
