@@ -1,0 +1,23 @@
+// Package routing decides who talks to whom, stores what they say, and brings
+// nudges of other nodes.
+//
+// A chat is waiting, offered, active or closed. It leaves "waiting" only in
+// match(), the Lua prelude scripts/match.lua, which takes an operator for whom
+// fit() holds in that same step; it comes back to its old place when an offer
+// ends or its operator is lost. A claim, its limit and its deadline are one step,
+// so no number of nodes can pass a limit.
+//
+// Match is called by whatever may have made a pair possible: start, close and
+// decline do it inside their own step; presence asks for it (Config.Wake) when an
+// operator became routable; and while any chat waits, an alarm asks once a
+// second, in case the node that should have done it died.
+//
+// A message is stored by one script that checks the party, recognizes a repeat
+// by its client message id, numbers it, and nudges exactly the nodes that hold
+// the parties. Its log id is <seq>-<gen>; seq has no holes.
+//
+// The Bus may lose or repeat nudges. It numbers them per node and partition and
+// calls Gap when one is missing, when a subscription was made anew, or when the
+// store is ahead of what was heard; whoever serves the partition then reads
+// again.
+package routing
