@@ -68,7 +68,7 @@ type Hub struct {
 	on    Handlers
 	log   *slog.Logger
 	met   *metrics
-	start time.Time // the hub's clock counts nanoseconds from here
+	start time.Time // the hub's clock counts from here
 
 	shards   [shardCount]shard
 	interest interest
@@ -192,5 +192,8 @@ func (h *Hub) Stats() Stats {
 	return Stats{Sockets: open, Identified: int(h.identified.Load()), Queued: h.queued.Load()}
 }
 
-// now is the hub's clock: nanoseconds since New, never going back.
-func (h *Hub) now() int64 { return int64(time.Since(h.start)) }
+// now is the hub's clock: nanoseconds, never going back. It starts at 1, so that
+// 0 can mean never.
+func (h *Hub) now() int64 { return h.at(time.Now()) }
+
+func (h *Hub) at(t time.Time) int64 { return 1 + int64(t.Sub(h.start)) }

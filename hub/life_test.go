@@ -2,7 +2,11 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,21 +121,79 @@ func TestHelloIsNotTimedOutWhileItsHandlerRuns(t *testing.T) {
 func TestDrippedFrameDoesNotKeepASocketAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Config{}, Handlers{})
-		c, cl := r.identified("o1")
-		cl.listen()
-		drip := make(chan struct{})
-		go func() {
-			defer close(drip)
-			w, err := cl.ws.Writer(context.Background(), websocket.MessageText)
+		c, peer := r.rawPipe()
+		r.identify(c, "o1")
+		var both sync.WaitGroup
+		both.Go(func() { discard(peer) })
+		both.Go(func() {
+			_, err := peer.Write([]byte{0x81, 0x80 | 125, 0, 0, 0, 0})
 			for err == nil {
-				_, err = w.Write([]byte("x")) // a fragment each second, never the last
 				time.Sleep(time.Second)
+				_, err = peer.Write([]byte("x"))
 			}
-		}()
-		if got := r.closedConn(c); got.after > 18*time.Second+2*wheelTick+time.Second {
+		})
+		if got := r.closedConn(c); got.after > 18*time.Second+2*wheelTick {
 			t.Errorf("closed after %v, want 18 s", got.after)
 		}
-		<-drip
+		both.Wait()
+	})
+}
+
+// discard reads until the other end is closed and answers nothing.
+func discard(nc net.Conn) {
+	if _, err := io.Copy(io.Discard, nc); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		panic(err)
+	}
+}
+
+func TestPeerThatIgnoresTheCloseFrameIsHungUpOn(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  func(c *Conn)
+		at   time.Duration
+	}{
+		{"after End", func(c *Conn) { c.End(switchboard.CloseLoggedOut, "logged out") }, time.Second},
+		{"silent", func(*Conn) {}, 18 * time.Second},
+	} {
+		virtual(t, tc.name, func(t *testing.T) {
+			r := newRig(t, Config{}, Handlers{})
+			c, peer := r.rawPipe()
+			r.identify(c, "o1")
+			gone := make(chan struct{})
+			go func() { defer close(gone); discard(peer) }()
+			tc.end(c)
+			if got := r.closedConn(c); got.after < tc.at || got.after > tc.at+2*wheelTick {
+				t.Errorf("closed after %v, want %v", got.after, tc.at)
+			}
+			<-gone
+		})
+	}
+}
+
+func TestRunWaitsForHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, inRefresh := make(chan struct{}), make(chan struct{})
+		r := newRig(t, Config{}, Handlers{Refresh: func(*Conn, string) {
+			close(inRefresh)
+			<-release
+		}})
+		c, cl := r.identified("o1")
+		for c.used() <= 128<<10 {
+			c.Send(ClassMessage, sized(8<<10))
+		}
+		c.Send(ClassPresence, []byte("{}"))
+		cl.answering()
+		<-inRefresh
+		stopped := make(chan struct{})
+		go func() { defer close(stopped); r.stop() }()
+		time.Sleep(time.Minute)
+		select {
+		case <-stopped:
+			t.Error("Run returned while a handler was running")
+		default:
+		}
+		close(release)
+		<-stopped
 	})
 }
 
@@ -200,14 +262,33 @@ func TestEndFlushesTheQueueBeforeTheCloseFrame(t *testing.T) {
 	}
 }
 
+func TestCloseFrameWaitsForASlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, Handlers{})
+		c, cl := r.identified("o1")
+		c.Send(ClassEvent, []byte("1"))
+		synctest.Wait() // the writer waits for the client to read
+		c.Send(ClassEvent, []byte("2"))
+		c.Send(ClassEvent, []byte("3"))
+		c.End(switchboard.CloseLoggedOut, "logged out")
+		time.Sleep(time.Second)
+		if code := cl.listen().code(); code != switchboard.CloseLoggedOut {
+			t.Errorf("close code %d (%v), want 4003", code, cl.err)
+		}
+		if got := cl.objects(); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Errorf("got %v before the close frame", got)
+		}
+	})
+}
+
 func TestEndGivesUpOnAPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Config{}, Handlers{})
 		c, _ := r.identified("o1")
 		c.Send(ClassEvent, []byte(`{"t":"logout"}`))
 		c.End(switchboard.CloseLoggedOut, "logged out")
-		if got := r.closedConn(c); got.after > 3*time.Second+wheelTick {
-			t.Errorf("closed after %v, want at most FlushWithin and Linger", got.after)
+		if got := r.closedConn(c); got.after > 2*time.Second+wheelTick {
+			t.Errorf("closed after %v, want at most FlushWithin", got.after)
 		}
 	})
 }

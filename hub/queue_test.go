@@ -198,6 +198,38 @@ func TestTypingGoesFirstThenPresenceThenTheConnection(t *testing.T) {
 	})
 }
 
+func TestPresenceWaitsForItsSnapshotOnceSomeWasDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refreshed := 0
+		r := newRig(t, Config{}, Handlers{Refresh: func(*Conn, string) { refreshed++ }})
+		c, cl := r.identified(ada)
+		r.Watch(c, []string{"operators"})
+		presence := func() { r.Publish(1, "operators", ClassPresence, []byte(`{"t":"presence"}`)) }
+		for c.used() <= 128<<10 {
+			c.Send(ClassMessage, sized(8<<10))
+		}
+		presence() // dropped: over a half
+		for c.used() > 64<<10 {
+			cl.readOne()
+			synctest.Wait()
+		}
+		presence() // there is room, but it would come before the snapshot that says more
+		if n := r.dropped(dropCollapsed); n != 1 || refreshed != 0 {
+			t.Errorf("%d collapsed, %d refreshed while the queue drains", n, refreshed)
+		}
+		cl.answering()
+		synctest.Wait()
+		for _, o := range cl.objects() {
+			if o == `{"t":"presence"}` {
+				t.Error("a change came before the snapshot")
+			}
+		}
+		if refreshed != 1 {
+			t.Errorf("refreshed %d times, want once", refreshed)
+		}
+	})
+}
+
 // used is what the queue of c counts.
 func (c *Conn) used() int {
 	c.out.mu.Lock()
@@ -210,11 +242,11 @@ func TestRoomKeepsThePaceOfTheReader(t *testing.T) {
 		r := newRig(t, Config{}, Handlers{})
 		c, cl := r.identified(ada)
 		cl.answering()
-		for range 50 { // 5 MB, each object half of the queue
+		for range 50 { // each object is larger than the queue
 			if err := c.Room(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			c.Send(ClassEvent, sized(100<<10))
+			c.Send(ClassEvent, sized(300<<10))
 		}
 		if got := len(cl.want(50)); got != 50 {
 			t.Errorf("%d of 50 arrived", got)
@@ -259,6 +291,25 @@ func TestHeldMessagesComeAfterTheHistoryInOrderAndOnce(t *testing.T) {
 		}
 		if n := r.dropped(dropSeen); n != 4 {
 			t.Errorf("%d counted as seen, want 4", n)
+		}
+	})
+}
+
+func TestReleasedMessagesCountNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, Handlers{})
+		c, cl := r.identified(ada)
+		cl.answering()
+		for round := range int64(10) { // 100 KiB each time, half of it seen
+			r.Hold(c, 7)
+			for i := range int64(100) {
+				r.DeliverMessage(1, []switchboard.PersonID{ada}, 7, round*100+i+1, sized(1<<10))
+			}
+			r.Release(c, 7, round*100+50)
+			synctest.Wait()
+		}
+		if got := len(cl.objects()); got != 500 || c.isEnding() {
+			t.Errorf("%d of 500 arrived, ending %v", got, c.isEnding())
 		}
 	})
 }

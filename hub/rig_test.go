@@ -179,6 +179,27 @@ func (r *rig) tryPipe(addr string) (cl *client, err error) {
 	return newClient(r.t, ws), err
 }
 
+// rawPipe opens a socket whose client is bare: it answers nothing by itself.
+func (r *rig) rawPipe() (*Conn, net.Conn) {
+	r.t.Helper()
+	req := httptest.NewRequest(http.MethodGet, "http://hub.test/", nil)
+	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} {
+		req.Header.Set(name, value)
+	}
+	clientEnd, serverEnd := net.Pipe()
+	r.t.Cleanup(func() { _ = clientEnd.Close() }) // perhaps closed by the test
+	hj := SmallBuffers(pipeHijacker{httptest.NewRecorder(), serverEnd})
+	ws, err := websocket.Accept(hj, req, nil)
+	if err == nil {
+		err = r.Open(ws, hj.Conn(), netip.MustParseAddr("192.0.2.1"))
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.newest(), clientEnd
+}
+
 // newest returns the connection that was opened last, still unidentified.
 func (r *rig) newest() *Conn {
 	r.door.mu.Lock()

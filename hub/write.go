@@ -49,7 +49,7 @@ type writer struct {
 func (c *Conn) next(w *writer) bool {
 	h, o := c.hub, &c.out
 	t := time.Now()
-	now := int64(t.Sub(h.start))
+	now := h.at(t)
 	unsent, slow, more := 0, "", true
 
 	o.mu.Lock()
