@@ -106,7 +106,7 @@ func (d demoFlags) node(i int, log *slog.Logger) gateway.Config {
 	return gateway.Config{
 		Listen:  d.address(i),
 		Metrics: net.JoinHostPort("127.0.0.1", strconv.Itoa(*d.port+metricsAbove+i)),
-		Drain:   *d.drain, Log: log.With("listen", d.address(i)),
+		Drain:   atOnce(*d.drain), Log: log.With("listen", d.address(i)),
 	}
 }
 

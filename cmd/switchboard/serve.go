@@ -74,6 +74,10 @@ func (l limitFlags) limits() gateway.Limits {
 	}
 }
 
+// atOnce gives the gateway the shortest drain for 0, which it takes for "not
+// said".
+func atOnce(drain time.Duration) time.Duration { return max(drain, time.Nanosecond) }
+
 func address(raw string) (string, error) {
 	if _, port, err := net.SplitHostPort(raw); err != nil || port == "" {
 		return "", fmt.Errorf("%q is no address such as 127.0.0.1:8081 or :8081", raw)
@@ -103,7 +107,7 @@ func serveCommand(f *flags) action {
 		}
 		return serveNode(ctx, st, master, gateway.Config{
 			Listen: *n.listen, Metrics: *n.metrics, TrustedProxies: *n.proxies,
-			Drain: *n.drain, Log: log, Limits: n.limits.limits(),
+			Drain: atOnce(*n.drain), Log: log, Limits: n.limits.limits(),
 		})
 	}
 }
