@@ -19,5 +19,5 @@
 // # What it costs
 //
 // One goroutine per person reads; one Scheduler with a few workers does all
-// timing. 2,200 people take about a tenth of a core and 100 MB.
+// timing. The standing 2,200 people take about a sixth of a core and 115 MB.
 package loadtest

@@ -12,7 +12,7 @@ func (r *run) judge() Report {
 	s, out := r.scenario, r.report
 	out.Seed, out.Nodes, out.Operators, out.Visitors = s.Seed, len(r.targets.Nodes), s.Operators, s.Visitors
 	hit := r.restarted()
-	r.ledger.judge(&out, hit)
+	messages := r.ledger.judge(&out, hit)
 	for _, c := range r.clients {
 		out.Wire.add(c.Counts())
 	}
@@ -26,6 +26,9 @@ func (r *run) judge() Report {
 	out.Chats.Unfinished = s.Visitors - out.Chats.Finished
 	var refused int
 	out.Lag, refused = r.clock.Lag()
+	if !r.begun.IsZero() {
+		out.Timeline = sliced(r.begun, messages, r.clock.samples())
+	}
 	if !hit.asked.IsZero() {
 		out.Restart = Restart{Asked: true, People: hit.people, BackIn: -1, ServedIn: -1}
 		if !hit.back.IsZero() {
@@ -46,8 +49,8 @@ func (r *run) judge() Report {
 	return out
 }
 
-// judge fills in what the referee knows.
-func (g *Ledger) judge(out *Report, hit restart) {
+// judge fills in what the referee knows and returns how long each message took.
+func (g *Ledger) judge(out *Report, hit restart) []sample {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -100,10 +103,12 @@ func (g *Ledger) judge(out *Report, hit restart) {
 	c.Freed = spreadOf(freed)
 	c.Double, c.OverLimit = g.faults.double, g.faults.overLimit
 	c.Offers = maps.Clone(g.offers)
+	return w.all
 }
 
 // timings collects durations over all chats.
 type timings struct {
+	all                         []sample // messages
 	messages, messagesHit, acks []time.Duration
 	assigned, routed, routedHit []time.Duration
 }
@@ -117,7 +122,9 @@ func (w *timings) take(r *record, hit restart) {
 		// measures that.
 		first := m.author == r.visitor && m.order == 1
 		if !m.seen.IsZero() && !first {
-			if took := m.seen.Sub(m.sent); hit.covers(m.sent, took) {
+			took := m.seen.Sub(m.sent)
+			w.all = append(w.all, sample{m.sent, took})
+			if hit.covers(m.sent, took) {
 				w.messagesHit = append(w.messagesHit, took)
 			} else {
 				w.messages = append(w.messages, took)

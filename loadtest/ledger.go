@@ -36,13 +36,6 @@ type faults struct {
 	overLimit  int // an operator held more than the limit
 }
 
-// sample is a duration and the time at which it began, to tell the time around
-// the restart from the rest.
-type sample struct {
-	began time.Time
-	took  time.Duration
-}
-
 // record is one chat as the crowd saw it.
 type record struct {
 	visitor switchboard.PersonID

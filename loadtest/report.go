@@ -29,6 +29,7 @@ type Report struct {
 
 	RedisCommands float64        `json:"redis_commands_per_s"` // 0 when not measured
 	Lag           Spread         `json:"generator_lag"`        // how late the crowd itself was
+	Timeline      []Slice        `json:"timeline"`             // in parts of 5 s
 	Closes        map[string]int `json:"closes"`               // ends of ready sockets, by close code
 	Refusals      map[string]int `json:"refusals"`             // by error code
 }
@@ -126,6 +127,9 @@ func (r Report) WriteText(w io.Writer) error {
 		m.Lost, m.Repeated, m.OutOfOrder, m.Unacked, m.Refused, m.Forked, m.Strangers)
 	row("  latency", "%s (sent to seen by the other party)", m.Took)
 	row("  around restart", "%s", m.TookHit)
+	if w := r.slowest(); w.Messages.N > 0 {
+		row("  slowest 5 s", "p99 %.1f ms from %.0f s on, when the generator was late by p99 %.1f ms", w.Messages.P99, w.From, w.Lag.P99)
+	}
 	row("  ack", "%s", m.Acks)
 	row("  typing", "%d sent, %d seen", m.TypingSent, m.TypingSeen)
 	x := r.Wire
@@ -151,6 +155,17 @@ func (r Report) WriteText(w io.Writer) error {
 		row("BROKEN", "%s", b)
 	}
 	return t.Flush()
+}
+
+// slowest is the part of the run with the highest latency of messages.
+func (r Report) slowest() Slice {
+	var worst Slice
+	for _, s := range r.Timeline {
+		if s.Messages.P99 > worst.Messages.P99 {
+			worst = s
+		}
+	}
+	return worst
 }
 
 // String is "p50 1.2 ms, p99 8.0 ms (n 1200)".

@@ -22,7 +22,7 @@ const (
 type Scheduler struct {
 	mu    sync.Mutex
 	tasks taskHeap
-	lags  []time.Duration
+	lags  []sample
 	// refused counts tasks over maxTasks; one refused task makes a run void.
 	refused int
 
@@ -70,7 +70,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for range workers {
 		crew.Go(func() {
 			for t := range s.work {
-				s.late(time.Since(t.at))
+				s.late(t.at)
 				t.do()
 			}
 		})
@@ -112,10 +112,10 @@ func (s *Scheduler) due() ([]task, time.Duration) {
 	return out, time.Minute
 }
 
-func (s *Scheduler) late(by time.Duration) {
+func (s *Scheduler) late(due time.Time) {
 	s.mu.Lock()
 	if len(s.lags) < maxLags {
-		s.lags = append(s.lags, by)
+		s.lags = append(s.lags, sample{due, time.Since(due)})
 	}
 	s.mu.Unlock()
 }
@@ -125,7 +125,14 @@ func (s *Scheduler) late(by time.Duration) {
 func (s *Scheduler) Lag() (Spread, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return spreadOf(s.lags), s.refused
+	return spreadOf(durations(s.lags)), s.refused
+}
+
+// samples returns the lag of each task. Run has ended.
+func (s *Scheduler) samples() []sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lags
 }
 
 type taskHeap []task

@@ -97,3 +97,17 @@ func TestSpreadIsExact(t *testing.T) {
 		t.Errorf("of nothing: %+v", got)
 	}
 }
+
+func TestTimelineCutsARunIntoParts(t *testing.T) {
+	begun := time.Now()
+	at := func(s int) time.Time { return begun.Add(time.Duration(s) * time.Second) }
+	got := sliced(begun, []sample{{at(1), time.Second}, {at(12), 3 * time.Second}}, []sample{{at(-1), time.Hour}, {at(4), time.Millisecond}})
+	want := []Slice{
+		{From: 0, Messages: Spread{1, 1000, 1000, 1000}, Lag: Spread{1, 1, 1, 1}},
+		{From: 5},
+		{From: 10, Messages: Spread{1, 3000, 3000, 3000}},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}

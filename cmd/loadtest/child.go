@@ -15,8 +15,13 @@ import (
 	"time"
 )
 
-// stopWithin is how long a child may take to end by itself.
-const stopWithin = 30 * time.Second
+const (
+	// stopWithin is how long a child may take to end by itself: a node's drain of
+	// 10 s, and as much again.
+	stopWithin = 20 * time.Second
+	// stacksWithin is how long it may then take to write down what it is doing.
+	stacksWithin = 2 * time.Second
+)
 
 // family starts the processes of a run. They all start on one thread, kept for
 // that: the kernel ends a child when the thread that started it ends, and which
@@ -84,17 +89,26 @@ func environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "SWITCHBOARD_") })
 }
 
-// stop asks the process to end, makes it end if it does not, and waits. An
-// error says that it had to be forced or did not end well by itself.
+// stop asks the process to end and waits. One that does not end is made to write
+// its stacks into its log and killed; an error says so, or that it did not end
+// well by itself.
 func (c *child) stop() error {
 	// A process that has ended already needs no signal.
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
-		return c.err
+		if c.err != nil {
+			return fmt.Errorf("%w: %s", c.err, tail(c.log))
+		}
+		return nil
 	case <-time.After(stopWithin):
-		return errors.Join(fmt.Errorf("%s did not end within %s", filepath.Base(c.cmd.Path), stopWithin), c.kill())
 	}
+	_ = c.cmd.Process.Signal(syscall.SIGQUIT) // the kill follows in any case
+	select {
+	case <-c.ended:
+	case <-time.After(stacksWithin):
+	}
+	return errors.Join(fmt.Errorf("%s did not end within %s; its stacks are in %s", filepath.Base(c.cmd.Path), stopWithin, c.log), c.kill())
 }
 
 // kill ends the process without a word and waits.
@@ -114,9 +128,9 @@ func (c *child) until(ctx context.Context, within time.Duration, what string, ok
 	for !ok() {
 		select {
 		case <-c.ended:
-			return fmt.Errorf("%s: the process ended: %v\n%s", what, c.err, tail(c.log))
+			return fmt.Errorf("%s: the process ended: %v: %s", what, c.err, tail(c.log))
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w\n%s", what, ctx.Err(), tail(c.log))
+			return fmt.Errorf("%s: %w: %s", what, ctx.Err(), tail(c.log))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -138,14 +152,23 @@ func (c *child) resident() (int64, error) {
 	return 0, errors.New("no VmRSS in /proc")
 }
 
-// tail is the end of a log, for a failure.
+// maxTail is how many bytes of a log an error carries; the file has the rest.
+const maxTail = 600
+
+// tail is the end of a log in one line, for a failure.
 func tail(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	if len(b) > 2000 {
-		b = b[len(b)-2000:]
+	if len(b) > maxTail {
+		b = b[len(b)-maxTail:]
 	}
-	return strings.TrimSpace(string(b))
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }

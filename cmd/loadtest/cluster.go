@@ -142,7 +142,13 @@ func (c *cluster) targets(kill bool) loadtest.Targets {
 	for _, addr := range c.addrs {
 		t.Nodes = append(t.Nodes, loadtest.Node{URL: "http://" + addr})
 	}
-	t.Resident = func(i int) (int64, error) { return c.node(i).resident() }
+	t.Resident = func(i int) (int64, error) {
+		n := c.node(i)
+		if n == nil {
+			return 0, fmt.Errorf("node %d does not run", i)
+		}
+		return n.resident()
+	}
 	t.Commands = func(ctx context.Context) (int64, error) { return commandsOf(ctx, c.socket) }
 	t.Restart = func(ctx context.Context, i int) error {
 		n := c.node(i)
@@ -151,7 +157,10 @@ func (c *cluster) targets(kill bool) loadtest.Targets {
 			stop = n.kill
 		}
 		if err := stop(); err != nil {
-			return fmt.Errorf("stop node %d: %w\n%s", i, err, tail(n.log))
+			c.mu.Lock()
+			c.nodes[i] = nil // it has ended and was complained of
+			c.mu.Unlock()
+			return fmt.Errorf("stop of node %d: %w", i, err)
 		}
 		return c.startNode(ctx, i)
 	}
@@ -170,14 +179,14 @@ func (c *cluster) stop(passed bool) error {
 		}
 		crew.Go(func() {
 			if err := n.stop(); err != nil {
-				errs[i] = fmt.Errorf("stop of node %d: %w %s", i, err, tail(n.log))
+				errs[i] = fmt.Errorf("stop of node %d: %w", i, err)
 			}
 		})
 	}
 	crew.Wait()
 	if c.redis != nil {
 		if err := c.redis.stop(); err != nil {
-			errs = append(errs, fmt.Errorf("stop of redis-server: %w %s", err, tail(c.redis.log)))
+			errs = append(errs, fmt.Errorf("stop of redis-server: %w", err))
 		}
 	}
 	c.family.end()

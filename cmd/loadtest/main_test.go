@@ -122,6 +122,16 @@ func TestChildThatDoesNotHearIsKilled(t *testing.T) {
 	}
 }
 
+func TestLogTailIsOneLine(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(log, []byte(strings.Repeat("x", 5000)+"\none\n\n  two \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tail(log); !strings.HasSuffix(got, "x; one; two") || len(got) > maxTail+10 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestUntilEndsWithItsContext(t *testing.T) {
 	c, err := kin(t).spawn(filepath.Join(t.TempDir(), "log"), "sleep", "60")
 	if err != nil {
