@@ -200,11 +200,22 @@ export class Client {
   // Frames.
 
   #take(frame: ServerFrame): void {
-    this.state.update((s) => reduce(s, frame, this.now()));
+    const before = this.state.get();
+    this.state.set(reduce(before, frame, this.now()));
     switch (frame.t) {
       case 'ready':
         this.#ready(frame);
         break;
+      case 'error':
+        // A resume has no one answer; its refusal names the chat.
+        if (!frame.re && frame.chat) this.#resuming.delete(frame.chat);
+        break;
+      case 'chat': {
+        // A chat that becomes ours has a past that nobody sent.
+        const ours = frame.state === 'active' && before.chats.get(frame.chat)?.info.state !== 'active';
+        if (ours || !this.#log(frame.chat).has(frame.pos ?? '')) this.#resume([frame.chat]);
+        break;
+      }
       case 'message':
         this.#apply(frame);
         break;
@@ -265,11 +276,7 @@ export class Client {
     const asked = chats.filter((chat) => !this.#resuming.has(chat));
     if (asked.length === 0) return;
     for (const chat of asked) this.#resuming.add(chat);
-    this.#socket
-      .request({ t: 'resume', chats: asked.map((chat) => ({ chat, pos: this.#log(chat).pos })) })
-      .catch(() => {
-        for (const chat of asked) this.#resuming.delete(chat);
-      });
+    this.#socket.tell({ t: 'resume', chats: asked.map((chat) => ({ chat, pos: this.#log(chat).pos })) });
   }
 
   // Sending.

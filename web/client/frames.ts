@@ -136,7 +136,7 @@ export const fromServer = {
     chat: integer,
     ok: flag,
     messages: list(object(stored)),
-    pos: text,
+    pos: optional(text), // missing for a chat without messages
     state: optional(text),
   }),
   chat: object({ t: oneOf('chat'), re: optional(text), ...chat }),

@@ -24,6 +24,11 @@ export class Log {
     return this.#messages.at(-1)?.pos ?? '';
   }
 
+  /** Whether the message of this position is here; "" always is. */
+  has(pos: string): boolean {
+    return pos === '' || this.#messages[Number.parseInt(pos, 10) - 1]?.pos === pos;
+  }
+
   /** Takes a live message. */
   apply(message: Message): Applied {
     const mine = this.#messages[message.seq - 1];

@@ -12,7 +12,7 @@ interface Entry {
 export class ChatList {
   readonly element: HTMLElement;
   readonly #rows: Keyed<Entry>;
-  readonly #none = h('p', { class: 'none muted small' }, 'No chats yet. Set your status to Available and they come to you.');
+  readonly #none = h('p', { class: 'none muted small' });
   readonly #title = h('h2', {}, 'Chats');
   readonly #read = new Map<number, number>();
   readonly #pick: (chat: number) => void;
@@ -34,6 +34,9 @@ export class ChatList {
       return { chat, open: id === open, unread: since.filter((m) => m.from !== s.me?.person).length };
     });
     show(this.#none, entries.length === 0);
+    setText(this.#none, s.self?.intent === 'Available'
+      ? 'No chats yet. The next one comes to you.'
+      : 'No chats yet. Set your status to Available and they come to you.');
     this.#rows.update(entries);
   }
 

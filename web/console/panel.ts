@@ -31,7 +31,7 @@ export class ChatPanel {
     this.#close = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void this.#end().catch(fail) } }, 'Close chat');
     this.#done = h('button', { class: 'button slim', hidden: true, attr: { type: 'button' }, on: { click: () => client.dismiss(this.#id) } }, 'Remove from list');
     const away = h('button', { class: 'round back', attr: { type: 'button', 'aria-label': 'Back to the list' }, on: { click: back } }, icon('back'));
-    this.#empty = h('div', { class: 'empty muted' }, icon('chat'), h('p', {}, 'Choose a chat to see it here.'));
+    this.#empty = h('div', { class: 'empty muted' }, icon('chat'), h('p', {}, 'No chat is open. Accepted chats appear here.'));
     this.#room = h('div', { class: 'room', hidden: true },
       h('header', { class: 'room-top' }, away, this.#avatar,
         h('div', { class: 'grow stack' }, this.#name, this.#sub), this.#close, this.#done),

@@ -110,6 +110,20 @@ test('a skipped number makes the client ask, and it then has all', limit, async 
   assert.equal(server.received.filter((f) => f.t === 'resume').length, 1);
 });
 
+test('a chat that is newly ours is read from its beginning', limit, async () => {
+  server.closed = true; // not ours yet
+  open();
+  await isOpen();
+  server.closed = false;
+  server.say('help', false);
+  server.send({ t: 'chat', chat: 7, state: 'active' });
+  await chatIs((c) => c.messages.length === 1);
+  server.send({ t: 'chat', chat: 7, state: 'active', pos: '1-1' });
+  server.send({ t: 'queue', waiting: 1 });
+  await until((s) => s.queue === 1);
+  assert.equal(server.received.filter((f) => f.t === 'resume').length, 1);
+});
+
 test('gap makes the client ask for every chat it knows', limit, async () => {
   server.say('one');
   open();
