@@ -206,6 +206,10 @@ func TestChatHubListsOperatorsOfAllStates(t *testing.T) {
 	// An operator reads the own organization, named or not, and no other.
 	own := d.operatorToken(a, time.Hour)
 	other := d.addOrg("second")
+	d.ask("POST", "/api/operator/synchronize", fmt.Sprintf(`[{"organizationId":%d,"name":"Hidden"}]`, other.ID))
+	if got := d.ask("GET", fmt.Sprintf("/api/operator?organizationId=%d", other.ID), ""); !strings.Contains(got.body, "Hidden") {
+		t.Fatalf("the company's own list: %s", got.body)
+	}
 	with := func(path string) reply { return ask(t, "GET", d.base+path, "", "Authorization: Bearer "+own) }
 	with("/api/operator").want(t, "an operator's list", 200, all)
 	with(list).want(t, "an operator's list by id", 200, all)
