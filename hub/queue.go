@@ -37,8 +37,11 @@ type outbox struct {
 	missed  []string      // topics whose presence was dropped since the queue was last empty
 	holds   []hold
 	heldUse int // cost of what is held back
+	fate
+}
 
-	// How it ends; fixed once ending is set, but for discard.
+// fate is how a connection ends; fixed once ending is set, but for discard.
+type fate struct {
 	ending  bool
 	discard bool // what is queued is not sent any more
 	cut     bool // it was not meant to be flushed

@@ -135,8 +135,9 @@ func TestOldQueueEndsTheConnection(t *testing.T) {
 		for cl.readOne() { // each frame in time, all of them too slow
 			time.Sleep(4 * time.Second)
 		}
-		if n := len(cl.objects()); n != 4 || r.ended(switchboard.CloseSlow) != 1 {
-			t.Errorf("%d objects came, the last after 12 s (%v)", n, cl.err)
+		// The fourth comes at 12 s, unless a ping has found the queue too old before.
+		if n := len(cl.objects()); n < 3 || n > 4 || r.ended(switchboard.CloseSlow) != 1 {
+			t.Errorf("%d of 6 objects came (%v)", n, cl.err)
 		}
 	})
 }
@@ -420,6 +421,20 @@ func TestPublishReachesWatchersOnly(t *testing.T) {
 		r.Watch(conns[1], []string{"queue"}) // too late
 		if r.Watched(1, "queue") || !r.Watched(1, "operators") || !r.Watched(2, "queue") {
 			t.Error("Watched is wrong after a watcher ended")
+		}
+	})
+}
+
+func TestPublishEndsASlowWatcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, Handlers{})
+		c, _ := r.identified(ada)
+		r.Watch(c, []string{"orders"})
+		for range 300 {
+			r.Publish(1, "orders", ClassEvent, sized(1<<10))
+		}
+		if !c.isEnding() || r.Watched(1, "orders") {
+			t.Error("300 KiB wait and the watcher stays")
 		}
 	})
 }
