@@ -176,7 +176,7 @@ func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
 		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name}
 	}
 	if operator {
-		f.Visitor, f.Here = visitorOf(c), &c.Here
+		f.Visitor, f.Here = visitorOf(c), c.Here
 		return f
 	}
 	if f.State == switchboard.ChatOffered {

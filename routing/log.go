@@ -243,7 +243,8 @@ func (r *Router) Snapshot(ctx context.Context, org switchboard.OrgID, person swi
 		if err != nil {
 			return s, err
 		}
-		c.Here = reply.Text(i+1) == "1"
+		here := reply.Text(i+1) == "1"
+		c.Here = &here
 		s.Chats = append(s.Chats, c)
 	}
 	return s, nil

@@ -90,7 +90,7 @@ type Chat struct {
 	Place    int64                  `json:"place"`  // only in a snapshot
 	Left     int64                  `json:"left"`   // ms until an offer is over; only in a snapshot
 	Waited   int64                  `json:"waited"` // only in a snapshot of an offer
-	Here     bool                   `json:"-"`      // the visitor is connected; only in a snapshot
+	Here     *bool                  `json:"-"`      // the visitor is connected; nil where it was not asked
 }
 
 // Info is what a visitor says of themselves; it proves nothing.
@@ -180,7 +180,10 @@ func (r *Router) Accept(ctx context.Context, org switchboard.OrgID, op switchboa
 		return Chat{}, switchboard.Errorc(switchboard.CodeClosed, "the chat is over")
 	}
 	r.metrics.offers.WithLabelValues(switchboard.OfferAccepted).Inc()
-	return decodeChat(reply.Text(0))
+	c, err := decodeChat(reply.Text(0))
+	here := reply.Text(1) == "1"
+	c.Here = &here
+	return c, err
 }
 
 // Decline refuses an offer; the chat goes on to somebody else from its old place.
