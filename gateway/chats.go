@@ -122,6 +122,9 @@ func (s *Server) onClose(ctx context.Context, _ *hub.Conn, ss *session, in switc
 	return answered{chatFrame(chat, operator), in.Re}, nil
 }
 
+// maxResume is how many chats one hello or resume may name.
+const maxResume = 100
+
 type resumedFrame struct {
 	T        switchboard.Kind      `json:"t"`
 	Re       string                `json:"re,omitempty"`
@@ -133,7 +136,7 @@ type resumedFrame struct {
 }
 
 func (s *Server) onResume(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
-	if len(in.Chats) > 100 {
+	if len(in.Chats) > maxResume {
 		return nil, switchboard.Invalid("chats", "at most 100")
 	}
 	s.resume(c, ss, in.Chats)
@@ -144,11 +147,7 @@ func (s *Server) onResume(ctx context.Context, c *hub.Conn, ss *session, in swit
 // back until its missed ones are in the queue, so a reader sees one line of
 // messages, in order and each once. False: the socket ended meanwhile.
 func (s *Server) resume(c *hub.Conn, ss *session, chats []switchboard.ChatPosition) bool {
-	for i, p := range chats {
-		if i > 100 {
-			s.fail(c, switchboard.In{}, switchboard.Invalid("chats", "at most 100"))
-			return true
-		}
+	for _, p := range chats {
 		ctx, cancel := callContext()
 		err := s.resumeOne(ctx, c, ss, p)
 		cancel()

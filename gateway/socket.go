@@ -144,13 +144,15 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	if err != nil {
 		return refuse(err)
 	}
+	if len(in.Chats) > maxResume {
+		return refuse(switchboard.Invalid("chats", "at most 100"))
+	}
 	ss.claims = claims
 	org, person := claims.Org, claims.Person()
+	s.hub.Cork(c)
+	defer s.hub.Uncork(c)
 	if _, err := s.hub.Identify(c, identity(claims)); err != nil {
 		return refuse(err)
-	}
-	for _, p := range in.Chats {
-		s.hub.Hold(c, p.Chat)
 	}
 	entered, err := s.reg.Enter(ctx, org, person, claims.Minted)
 	if err != nil {

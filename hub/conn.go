@@ -80,7 +80,7 @@ func (c *Conn) State() any {
 // changed afterwards. What a full queue does depends on the class; after End
 // the object is dropped.
 func (c *Conn) Send(class Class, obj []byte) {
-	c.enqueue(&object{json: obj, class: class}, c.hub.now())
+	c.enqueue(&object{json: obj, class: class, direct: true}, c.hub.now())
 }
 
 // enqueue pushes and ends the connection if it is too slow. No lock may be held.

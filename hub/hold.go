@@ -106,6 +106,7 @@ func (c *Conn) dropHeldLocked() int {
 	for _, h := range o.holds {
 		n += len(h.held)
 	}
-	o.holds, o.heldUse = nil, 0
+	n += len(o.corked)
+	o.holds, o.heldUse, o.corked = nil, 0, nil
 	return n
 }

@@ -16,6 +16,8 @@ type object struct {
 	topic string             // of a Publish
 	chat  switchboard.ChatID // of a DeliverMessage, else 0
 	seq   int64
+	// direct: by Send, so that a cork does not keep it back.
+	direct bool
 }
 
 // item is a queued object.
@@ -36,7 +38,9 @@ type outbox struct {
 	room    chan struct{} // closed when there is room again; made by who waits for it
 	missed  []string      // topics whose presence was dropped since the queue was last empty
 	holds   []hold
-	heldUse int // cost of what is held back
+	heldUse int // cost of what is held or corked
+	corking bool
+	corked  []object
 	fate
 }
 
@@ -76,6 +80,7 @@ func (c *Conn) push(x *object, now int64) (slow string) {
 		why = dropCollapsed
 	case x.class <= ClassEvent && use+cost > limit:
 		slow = "queue too long"
+	case o.corkLocked(x, cost):
 	case x.chat != 0 && o.heldBackLocked(x, cost, &why):
 	default:
 		c.appendLocked(x.json, cost, now)
