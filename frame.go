@@ -229,7 +229,7 @@ type OperatorView struct {
 	Chats   int        `json:"chats"`
 	Calls   int        `json:"calls"`
 	Offers  int        `json:"offers"`
-	Here    bool       `json:"here"` // holds a socket now (false within grace)
+	Here    bool       `json:"here"` // holds a socket, or lost it less than the grace ago
 	Leaving bool       `json:"leaving,omitempty"`
 }
 

@@ -133,7 +133,7 @@ type NewOperator struct {
 	Email   string                 `json:"email,omitempty"`
 	Number  string                 `json:"number,omitempty"`
 	Role    switchboard.Role       `json:"role,omitempty"`
-	Teams   []switchboard.TeamID   `json:"teams,omitempty"`
+	Teams   []switchboard.TeamID   `json:"teams,omitzero"`  // empty, not nil: none
 	Limit   int                    `json:"limit,omitempty"` // chats and offers at a time, 0 (the organization's) to 250
 	Account *switchboard.Account   `json:"account,omitempty"`
 }
@@ -241,8 +241,8 @@ func (r *Registry) Roster(ctx context.Context, org switchboard.OrgID) (views []s
 		if op.Account == switchboard.AccountDeleted {
 			continue
 		}
-		link, here := links[i].(string)
-		views = append(views, op.View(here && link != "-"))
+		_, here := links[i].(string) // within grace too, as operator.lua's view has it
+		views = append(views, op.View(here))
 	}
 	return views, at, nil
 }

@@ -58,7 +58,8 @@ func (o Operator) Busy() (chats, calls int) {
 	return chats, calls
 }
 
-// View returns the public state; here says whether a socket is held now.
+// View returns the public state; here says whether a socket is held, or was lost
+// less than the grace ago.
 func (o Operator) View(here bool) switchboard.OperatorView {
 	v := switchboard.OperatorView{ID: o.ID, Name: o.Name, Role: o.Role, Account: o.Account, Teams: o.Teams, Status: o.Status,
 		Intent: o.Intent, Since: o.Since, Version: o.Version, Here: here && !o.Out, Leaving: o.Leaving != nil}

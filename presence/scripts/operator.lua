@@ -93,15 +93,17 @@ local function score(rec, tm, n)
   if tm.strategy == 'round_robin' or tm.strategy == 'mod' then return rec.id end
   return (n.chat + n.offer) * LOAD + (rec.last or 0)
 end
+-- view is what others see. Within grace an operator shows as here: a reload must
+-- not flicker on any board (P-3), so nothing in view or mark may tell grace apart.
 local function view(rec, link, n)
   return {id = rec.id, name = rec.name, role = rec.role, account = rec.account, teams = rec.teams,
     status = rec.shown, intent = rec.intent, since = rec.since, version = rec.version, chats = n.chat,
-    calls = n.call, offers = n.offer, here = (link and link ~= '-' and not rec.out) and true or false,
+    calls = n.call, offers = n.offer, here = (link and not rec.out) and true or false,
     leaving = rec.leaving and true or nil}
 end
 local function mark(rec, link, n)
   return table.concat({rec.name, rec.role, rec.account, table.concat(rec.teams or {}, ','), outward(rec, link, n),
-    rec.intent, rec.version, n.chat, n.call, n.offer, tostring(link and link ~= '-' and not rec.out), tostring(rec.leaving ~= nil)}, '|')
+    rec.intent, rec.version, n.chat, n.call, n.offer, tostring(link and not rec.out), tostring(rec.leaving ~= nil)}, '|')
 end
 
 local before = {} -- how each opened operator looked when the script began

@@ -11,6 +11,11 @@ for k = 3, #ARGV do
     rec = {id = new.id, name = '', role = 'operator', account = 0, intent = 'Unavailable', version = 1,
       shown = 'Offline', since = NOW}
   end
+  if new.teams then -- settle() adds; what is left must go here
+    for _, t in ipairs(rec.teams or {}) do redis.call('ZREM', FREE, t .. ':' .. rec.id) end
+    rec.teams = nil
+    if #new.teams == 0 then new.teams = nil end -- an empty table would come out as {}
+  end
   for field, value in pairs(new) do rec[field] = value end
   if rec.account ~= 0 then releaseAll(rec, 'withdrawn') end
   if new.account == 2 then

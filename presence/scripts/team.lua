@@ -9,9 +9,9 @@ if old then
 elseif ARGV[3] == '0' then
   new.group = 0
 else
-  local n = redis.call('HLEN', TEAM)
-  if n >= 256 then return reply('FULL') end
-  new.group = math.max(n, 1)
+  new.group = redis.call('HLEN', TEAM) -- 1, 2, 3 ... whether team 0 (band 0) is there yet or not
+  if redis.call('HEXISTS', TEAM, '0') == 0 then new.group = new.group + 1 end
+  if new.group > 255 then return reply('FULL') end
 end
 put(TEAM, ARGV[3], new)
 redis.call('SADD', KEYS[17], org)
