@@ -34,7 +34,7 @@ func (r *Registry) sweepLoop(ctx context.Context, l *lease, ring func(context.Co
 func (r *Registry) sweep(ctx context.Context, p Partition, ring func(context.Context, string, switchboard.OrgID, string) error) error {
 	const batch = 100
 	for round := range 10 {
-		raw, err := r.eval(ctx, scriptSweep, []string{p.key("due"), p.key("live")}, batch)
+		raw, err := r.eval(ctx, scriptSweep, []string{p.key("due"), p.key("iq")}, batch)
 		if err != nil {
 			return err
 		}
@@ -63,18 +63,19 @@ func (r *Registry) sweep(ctx context.Context, p Partition, ring func(context.Con
 	return nil
 }
 
-// reapDead reaps live-listed incarnations that the registry no longer knows. The
-// registry is asked after the live list was read, and a node is in the registry
-// before it is on a live list: so whoever is missing is dead, not new.
-func (r *Registry) reapDead(ctx context.Context, p Partition, live []string) error {
-	if len(live) == 0 {
+// reapDead reaps incarnations that have something in a partition and that the
+// registry no longer knows. The registry is asked after the partition was read,
+// and a node is in the registry before it joins one: so whoever is missing is
+// dead, not new.
+func (r *Registry) reapDead(ctx context.Context, p Partition, incs []string) error {
+	if len(incs) == 0 {
 		return nil
 	}
-	known, err := r.rdb.HMGet(ctx, keyNodes, live...).Result()
+	known, err := r.rdb.HMGet(ctx, keyNodes, incs...).Result()
 	if err != nil {
 		return r.storeError("nodes", err)
 	}
-	for i, inc := range live {
+	for i, inc := range incs {
 		if known[i] == nil {
 			if err := r.reap(ctx, p, inc); err != nil {
 				return err

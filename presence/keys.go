@@ -26,7 +26,7 @@ import (
 //	{reg}:tags            string  the tag table; a start with another is refused   one
 //	{T}:meta              hash    gen, ctr                                 two fields
 //	{T}:live, {T}:deaf    set     incarnations that may write / do not hear     living nodes
-//	{T}:iq                hash    incarnation -> last inbox number         living nodes
+//	{T}:iq                hash    incarnation -> last inbox number         living nodes; the dead until reaped
 //	{T}:due               zset    every deadline -> Redis ms               work in progress
 //	{T}:own:<inc>         set     org/person edges of an incarnation       its sockets; reaped
 //	{T}:orgs              set     organizations of the partition           organizations

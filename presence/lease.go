@@ -22,7 +22,7 @@ type lease struct {
 	parts   map[string]bool     // tags of partitions in use
 	seen    map[string]sighting // only the beat loop writes
 	beaten  time.Time           // last beat that reached Redis
-	mistake bool                // half of the nodes looked dead at the last beat
+	doubted time.Time           // when half of the nodes looked dead and the second look began
 }
 
 // sighting is the counter a peer showed, and when (monotonic) it first did.
@@ -90,17 +90,18 @@ func (l *lease) beat(ctx context.Context) error {
 }
 
 // bury takes silent peers out of the registry. When half of all nodes look dead
-// at once the fault is more likely ours or the network's: look a second time.
+// at once the fault is more likely ours or the network's: look a second time,
+// for as long as the first. The doubt counts for that second look only.
 func (l *lease) bury(ctx context.Context, silent []string, nodes int) error {
-	if len(silent)*2 >= nodes && len(silent) > 1 && !l.mistake {
-		l.mistake = true
+	now := time.Now()
+	if len(silent)*2 >= nodes && len(silent) > 1 && now.Sub(l.doubted) > 2*l.r.cfg.BuryAfter {
+		l.doubted = now
 		for _, peer := range silent {
-			l.seen[peer] = sighting{l.seen[peer].counter, time.Now()}
+			l.seen[peer] = sighting{l.seen[peer].counter, now}
 		}
 		l.r.log.Warn("half of the nodes look dead; looking again", "silent", len(silent), "nodes", nodes)
 		return nil
 	}
-	l.mistake = false
 	for _, peer := range silent {
 		raw, err := l.r.eval(ctx, scriptBury, []string{keyNodes, keyNode(peer)}, peer, l.seen[peer].counter)
 		if err != nil {
@@ -167,10 +168,11 @@ func (l *lease) mine() []Partition {
 }
 
 // reap ends everything a dead incarnation held in a partition, 250 edges a step.
-// It may be stopped at any point and done again by anyone.
+// It may be stopped at any point and done again by anyone: the incarnation's
+// inbox number, which a sweep looks at, is removed last.
 func (r *Registry) reap(ctx context.Context, p Partition, dead string) error {
 	for {
-		raw, err := r.eval(ctx, scriptDead, []string{p.key("live"), p.key("own:" + dead), p.key("iq"), p.key("deaf")}, dead, 250)
+		raw, err := r.eval(ctx, scriptDead, r.deadKeys(p, dead), dead, 250)
 		if err != nil {
 			return err
 		}
@@ -194,6 +196,10 @@ func (r *Registry) reap(ctx context.Context, p Partition, dead string) error {
 			r.metrics.reaped.Add(float64(len(people)))
 		}
 	}
+}
+
+func (r *Registry) deadKeys(p Partition, dead string) []string {
+	return []string{p.key("live"), p.Own(dead), p.key("iq"), p.key("deaf")}
 }
 
 // Entered reports whether this incarnation writes in a partition.

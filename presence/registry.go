@@ -174,7 +174,7 @@ func (r *Registry) enterPartition(ctx context.Context, p Partition, inc string) 
 	if err := r.rdb.SAdd(ctx, keyParts, p.Tag).Err(); err != nil {
 		return r.storeError("parts", err)
 	}
-	if _, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live")}, inc); err != nil {
+	if _, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live"), p.key("iq")}, inc); err != nil {
 		return err
 	}
 	r.mu.Lock()

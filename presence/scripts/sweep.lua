@@ -1,6 +1,7 @@
--- sweep: what is due in a partition, and who may write there.
--- KEYS 1 due; 2 live   ARGV 1 how many
--- Returns {members due, oldest first}, {live incarnations}, ms the oldest is late
+-- sweep: what is due in a partition, and who has something there.
+-- KEYS 1 due; 2 iq   ARGV 1 how many
+-- Returns {members due, oldest first}, {incarnations that live here or are not yet
+--   reaped to the end}, ms the oldest is late
 -- Changes nothing: whoever answers an alarm removes it in the same step.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -10,4 +11,4 @@ for k = 1, #due, 2 do
   names[#names + 1] = due[k]
   late = math.max(late, now - tonumber(due[k + 1]))
 end
-return {names, redis.call('SMEMBERS', KEYS[2]), late}
+return {names, redis.call('HKEYS', KEYS[2]), late}
