@@ -1,5 +1,5 @@
 import { sentence, type Client, type ClientState } from '../client/index.ts';
-import { h, setText, show } from '../ui/dom.ts';
+import { Flash, h, setText, show } from '../ui/dom.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
 import { count } from '../ui/words.ts';
@@ -22,7 +22,7 @@ export class Desk {
   readonly #link: LinkNotice;
   readonly #live = linkBadge();
   readonly #leaving = h('div', { class: 'notice warn leaving', hidden: true, attr: { role: 'alert' } });
-  readonly #problem = h('div', { class: 'notice bad', hidden: true, attr: { role: 'alert' } });
+  readonly #problem = new Flash(h('div', { class: 'notice bad', attr: { role: 'alert' } }), 6_000);
   readonly #name = h('p', { class: 'who' });
   readonly #work = h('p', { class: 'work muted small' });
   readonly #off: () => void;
@@ -30,7 +30,7 @@ export class Desk {
 
   constructor(client: Client) {
     this.#client = client;
-    const fail = (err: unknown) => this.#fail(err);
+    const fail = (err: unknown) => this.#problem.say(sentence(err));
     this.#picker = new StatusPicker(client, fail);
     this.#offers = new Offers(client, fail);
     this.#list = new ChatList((chat) => this.#show(chat));
@@ -44,12 +44,13 @@ export class Desk {
         this.#offers.element,
         this.#list.element,
         h('footer', { class: 'foot-bar' }, this.#call.element, out)),
-      h('main', { class: 'stage' }, this.#leaving, this.#link.element, this.#problem, this.#panel.element));
+      h('main', { class: 'stage' }, this.#leaving, this.#link.element, this.#problem.element, this.#panel.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
 
   stop(): void {
     this.#off();
+    this.#picker.stop();
     this.#offers.stop();
     this.#call.stop();
   }
@@ -91,7 +92,8 @@ export class Desk {
       s.self?.chats ? count(s.self.chats, 'chat') : '',
       s.self?.calls ? count(s.self.calls, 'call') : '',
     ].filter(Boolean).join(' and ');
-    const reason = s.leaving.reason ? `: ${s.leaving.reason}` : '';
+    // Without an order it was their own wish, and needs no reason.
+    const reason = s.leaving.order && s.leaving.reason ? `: ${s.leaving.reason}` : '';
     setText(this.#leaving, `You will be signed out when your last chat or call ends${reason}.${left ? ` Still open: ${left}.` : ''} You get no new work.`);
   }
 
@@ -101,11 +103,5 @@ export class Desk {
     if (!busy) return this.#client.signOut('now');
     const work = 'You still have open work. You get nothing new, and are signed out when the last chat or call ends.';
     if (await confirmed('Sign out when you are done?', work, 'Finish and sign out')) this.#client.signOut('drain');
-  }
-
-  #fail(err: unknown): void {
-    setText(this.#problem, sentence(err));
-    show(this.#problem, true);
-    setTimeout(() => show(this.#problem, false), 6_000);
   }
 }

@@ -1,6 +1,6 @@
 import type { Client, ClientState, OpenOffer } from '../client/index.ts';
-import { h, Keyed, setText, show, type Row } from '../ui/dom.ts';
-import { clock, initials, tint, visitorName } from '../ui/words.ts';
+import { Flash, h, Keyed, setText, type Row } from '../ui/dom.ts';
+import { address, clock, initials, tint, visitorName } from '../ui/words.ts';
 
 /** Why an offer went away, where the operator did not do it. */
 const GONE: Record<string, string> = {
@@ -16,7 +16,7 @@ export class Offers {
   readonly element: HTMLElement;
   readonly #client: Client;
   readonly #fail: (err: unknown) => void;
-  readonly #gone = h('p', { class: 'small muted gone', hidden: true, attr: { role: 'status' } });
+  readonly #gone = new Flash(h('p', { class: 'small muted gone', attr: { role: 'status' } }), 8_000);
   readonly #rows: Keyed<OpenOffer>;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #ticks = new Map<number, () => void>();
@@ -26,7 +26,7 @@ export class Offers {
     this.#client = client;
     this.#fail = fail;
     const list = h('ul', { class: 'offers', attr: { 'aria-live': 'assertive', 'aria-label': 'Offered chats' } });
-    this.element = h('div', {}, list, this.#gone);
+    this.element = h('div', {}, list, this.#gone.element);
     this.#rows = new Keyed(list, (o) => `${o.chat} ${o.token}`, (o) => this.#row(o));
     this.#timer = setInterval(() => {
       for (const tick of this.#ticks.values()) tick();
@@ -43,10 +43,7 @@ export class Offers {
     if (s.gone === this.#told) return;
     this.#told = s.gone;
     const text = s.gone ? GONE[s.gone.reason] : undefined;
-    show(this.#gone, text !== undefined);
-    if (!text) return;
-    setText(this.#gone, text);
-    setTimeout(() => show(this.#gone, false), 8_000);
+    if (text) this.#gone.say(text);
   }
 
   #row(offer: OpenOffer): Row<OpenOffer> {
@@ -73,8 +70,8 @@ export class Offers {
       h('div', { class: 'line' },
         h('div', { class: 'avatar', attr: { 'data-tint': tint(name), 'aria-hidden': 'true' } }, initials(name)),
         h('div', { class: 'grow' },
-          h('p', { class: 'strong' }, `New chat from ${name}`),
-          h('p', { class: 'muted small clip' }, `Waited ${clock(offer.waited_ms)}${offer.visitor?.page ? ` · ${offer.visitor.page}` : ''}`)),
+          h('p', { class: 'strong two-lines' }, `New chat from ${name}`),
+          h('p', { class: 'muted small clip' }, `Waited ${clock(offer.waited_ms)}${offer.visitor?.page ? ` · ${address(offer.visitor.page)}` : ''}`)),
         left),
       bar,
       h('div', { class: 'pair' }, no, yes));

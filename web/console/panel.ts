@@ -2,7 +2,7 @@ import type { Chat, Client, ClientState } from '../client/index.ts';
 import { Conversation } from '../ui/conversation.ts';
 import { confirmed } from '../ui/dialog.ts';
 import { h, icon, setText, show } from '../ui/dom.ts';
-import { hour, initials, tint, visitorName } from '../ui/words.ts';
+import { address, hour, initials, tint, visitorName } from '../ui/words.ts';
 
 /** The chat I work on: who it is, what was said, what I answer. */
 export class ChatPanel {
@@ -78,9 +78,9 @@ export class ChatPanel {
 
 /** One line about the visitor; the page is shown as text, a link would take the operator anywhere. */
 function about({ info }: Chat): string {
-  const here = info.state === 'closed' ? '' : info.here === false ? 'away' : 'here now';
+  const here = info.state === 'closed' ? '' : info.here === false ? 'Away' : 'Here now';
   const since = info.since ? `since ${hour(info.since)}` : '';
-  return [here, since, info.visitor?.email, info.visitor?.page].filter(Boolean).join(' · ');
+  return [here, since, info.visitor?.email, address(info.visitor?.page ?? '')].filter(Boolean).join(' · ');
 }
 
 function colleague(s: ClientState, chat: Chat, person: string): string {

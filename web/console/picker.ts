@@ -11,6 +11,7 @@ export class StatusPicker {
   readonly #badge = statusBadge();
   readonly #since = h('span', { class: 'since muted' });
   readonly #note = h('p', { class: 'small note', hidden: true, attr: { role: 'status' } });
+  readonly #timer: ReturnType<typeof setInterval>;
   #choices = '';
   #asking = false;
   #start = 0;
@@ -23,8 +24,11 @@ export class StatusPicker {
     });
     this.element = h('div', { class: 'picker' }, this.#select,
       h('p', { class: 'shown small' }, 'Shown as ', this.#badge.element, ' ', this.#since), this.#note);
-    // The element's life is the page's: the clock ends with it.
-    setInterval(() => this.#tick(), 1_000);
+    this.#timer = setInterval(() => this.#tick(), 1_000);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
   }
 
   update(s: ClientState): void {

@@ -28,7 +28,7 @@ export class Board {
   constructor(client: Client, session: Session) {
     this.#session = session;
     this.#link = new LinkNotice(() => client.wake());
-    this.#form = new SignOutForm(session);
+    this.#form = new SignOutForm(session, () => this.#people.clear());
     this.#people = new People(() => client.now(), (picked) => this.#form.pick(picked));
     const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => client.signOut('now') } }, 'Sign out');
     this.element = h('div', { class: 'board' },

@@ -32,7 +32,7 @@ export class People {
       h('div', { class: 'filters' }, this.#search, this.#team, this.#presence),
       h('table', {},
         h('thead', {}, h('tr', {}, h('th', { class: 'pick', attr: { scope: 'col' } }, this.#all),
-          head('Operator'), head('Teams', 'teams'), head('Status'), head('Since', 'num'), head('Chats', 'num'), head('Calls', 'num'))),
+          head('Operator'), head('Teams', 'teams'), head('Status', 'status-column'), head('Since', 'num'), head('Chats', 'num'), head('Calls', 'num'))),
         body),
       this.#none);
     this.#rows = new Keyed(body, (o) => String(o.id), (o) => this.#row(o));
@@ -43,6 +43,12 @@ export class People {
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /** Unticks everybody. */
+  clear(): void {
+    this.#picked.clear();
+    this.#changed();
   }
 
   teams(teams: Team[]): void {
@@ -108,7 +114,7 @@ export class People {
     });
     const avatar = h('span', { class: 'avatar', attr: { 'aria-hidden': 'true' } });
     const name = h('span', { class: 'strong clip' });
-    const note = h('span', { class: 'muted small' });
+    const note = h('span', { class: 'muted small clip' });
     const leaving = h('span', { class: 'tag', hidden: true }, 'Leaving');
     const status = statusBadge();
     const teams = h('td', { class: 'teams muted' });
@@ -148,6 +154,6 @@ function detail(o: Operator): string {
   const parts = [];
   if (o.role !== 'operator') parts.push(o.role === 'admin' ? 'Admin' : 'Supervisor');
   if (o.status !== 'Offline' && !o.here) parts.push('connection lost');
-  if (o.status !== 'Offline' && o.intent !== o.status) parts.push(`chose ${o.intent}`);
+  if (o.status !== 'Offline' && o.intent !== o.status) parts.push(`set to ${o.intent}`);
   return parts.join(' · ');
 }

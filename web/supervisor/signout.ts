@@ -28,6 +28,7 @@ const WORDS: Record<string, string> = { out: 'Signed out', leaving: 'When work e
 export class SignOutForm {
   readonly element: HTMLElement;
   readonly #session: Session;
+  readonly #done: () => void;
   readonly #chosen = h('p', { class: 'chosen' });
   readonly #teamBox = h('div', { class: 'checks' });
   readonly #teamField: HTMLElement;
@@ -43,8 +44,10 @@ export class SignOutForm {
   #order: Order | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(session: Session) {
+  /** done is called when an order was taken, so that the same people are not meant again by accident. */
+  constructor(session: Session, done: () => void) {
     this.#session = session;
+    this.#done = done;
     this.#teamField = h('fieldset', { class: 'field', hidden: true }, h('legend', {}, 'Teams'), this.#teamBox);
     const form = h('form', {
       on: {
@@ -123,6 +126,9 @@ export class SignOutForm {
       const { token } = await this.#session.token();
       const body = { ...wanted, reason: this.#reason.value.trim() };
       this.#follow(await call<Order>('/v1/logouts', { token, body }));
+      this.#networks.value = this.#reason.value = '';
+      for (const box of this.#teamBox.querySelectorAll('input')) box.checked = false;
+      this.#done();
     } catch (err) {
       setText(this.#error, explain(err, wanted.networks));
       show(this.#error, true);

@@ -38,6 +38,7 @@ export class Conversation {
     class: 'scroll',
     attr: { role: 'log', 'aria-label': 'Messages', 'aria-live': 'polite', tabindex: '0' },
   });
+  readonly #none = h('p', { class: 'none-yet' }, 'No messages yet.');
   readonly #typing = h('p', { class: 'typing', hidden: true });
   readonly #typist = h('span');
   readonly #input: HTMLTextAreaElement;
@@ -69,7 +70,7 @@ export class Conversation {
     }, this.#input, this.#button);
     const dots = h('span', { class: 'dots', attr: { 'aria-hidden': 'true' } }, h('i'), h('i'), h('i'));
     this.#typing.append(dots, this.#typist);
-    this.#scroll.append(this.#list, this.#typing);
+    this.#scroll.append(this.#none, this.#list, this.#typing);
     this.element = h('section', { class: 'conversation' }, this.#scroll, this.#hint, this.#form);
     this.#rows = new Keyed(this.#list, (item) => item.key, (item) => this.#row(item));
   }
@@ -83,6 +84,7 @@ export class Conversation {
     const s = this.#scroll;
     const atEnd = switched || s.scrollHeight - s.scrollTop - s.clientHeight < 60;
     this.#rows.update(items(chat.messages, chat.drafts, me));
+    show(this.#none, chat.messages.length + chat.drafts.length === 0);
     const typists = chat.typing.filter((m) => m.person !== me).map((m) => view.nameOf(m.person));
     if (typists.length > 0) setText(this.#typist, `${typists.join(' and ')} ${typists.length > 1 ? 'are' : 'is'} typing`);
     show(this.#typing, typists.length > 0);

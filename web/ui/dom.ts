@@ -44,6 +44,26 @@ export function show(node: HTMLElement, on: boolean): void {
   if (node.hidden === on) node.hidden = !on;
 }
 
+/** A line that says something and goes away again. */
+export class Flash {
+  readonly element: HTMLElement;
+  readonly #ms: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(element: HTMLElement, ms: number) {
+    this.element = element;
+    this.#ms = ms;
+    show(element, false);
+  }
+
+  say(text: string): void {
+    clearTimeout(this.#timer);
+    setText(this.element, text);
+    show(this.element, true);
+    this.#timer = setTimeout(() => show(this.element, false), this.#ms);
+  }
+}
+
 /** One item of a keyed list: its element and how to bring it up to date. */
 export interface Row<T> {
   readonly node: HTMLElement;

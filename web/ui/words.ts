@@ -38,6 +38,11 @@ export function tint(of: string): string {
   return String(sum % 6);
 }
 
+/** An address as people read it: where, without how. */
+export function address(url: string): string {
+  return url.replace(/^https?:\/\//, '');
+}
+
 /** What a visitor is called who gave no name. */
 export function visitorName(visitor: { id: string; name?: string } | undefined): string {
   return visitor?.name || `Visitor ${visitor?.id.slice(-4) ?? ''}`.trim();

@@ -149,7 +149,7 @@ class Widget {
     this.#avatar.dataset['tint'] = tint(name);
     if (!chat) setText(this.#subtitle, 'We are here to help');
     else if (chat.info.state === 'closed') setText(this.#subtitle, 'Chat ended');
-    else setText(this.#subtitle, operator ? `${this.#orgName} · talking with you` : 'Looking for someone to help you');
+    else setText(this.#subtitle, operator ? this.#orgName : 'Finding someone for you');
   }
 
   #count(chat: Chat, me: string): void {
