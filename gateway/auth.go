@@ -21,6 +21,11 @@ func bearer(r *http.Request) (string, error) {
 	return strings.TrimSpace(token), nil
 }
 
+// trust says whose word on a client's address counts here.
+func (s *Server) trust() Trust {
+	return Trust{Proxies: s.cfg.TrustedProxies, Header: s.cfg.ProxyHeader}
+}
+
 // operatorOf returns whose token a request carries. Every request reads the
 // operator's logout floor: a token older than a logout is refused everywhere.
 func (s *Server) operatorOf(r *http.Request) (Claims, error) {

@@ -23,6 +23,7 @@ type Config struct {
 	Metrics  string // address of /metrics and /debug, "" for none; keep it off the open net
 
 	TrustedProxies []netip.Prefix // whose word on a client's address counts
+	ProxyHeader    string         // the header those proxies write: SourceXFF, SourceForwarded, or "" for either
 	Drain          time.Duration  // over which clients are sent away at a stop; default 10 s
 	Store          string         // what /readyz calls the store: redis, embedded or demo
 

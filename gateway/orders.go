@@ -37,10 +37,10 @@ func (s *Server) postLogouts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in struct {
-		Agents   []switchboard.OperatorID
-		Teams    []switchboard.TeamID
-		Networks []string
-		Reason   string
+		Agents   []switchboard.OperatorID `json:"agents"`
+		Teams    []switchboard.TeamID     `json:"teams"`
+		Networks []string                 `json:"networks"`
+		Reason   string                   `json:"reason"`
 	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
@@ -102,9 +102,9 @@ func (s *Server) postCall(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in := struct {
-		Operator switchboard.OperatorID
-		Call     string
-		LeaseMS  int64 `json:"lease_ms"`
+		Operator switchboard.OperatorID `json:"operator"`
+		Call     string                 `json:"call"`
+		LeaseMS  int64                  `json:"lease_ms"`
 	}{LeaseMS: presence.CallLease.Milliseconds()}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err

@@ -34,7 +34,12 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) error {
 	if err := s.limitSessions(r); err != nil {
 		return err
 	}
-	var in struct{ Login, Password, Ticket, Refresh string }
+	var in struct {
+		Login    string `json:"login"`
+		Password string `json:"password"`
+		Ticket   string `json:"ticket"`
+		Refresh  string `json:"refresh"`
+	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
@@ -93,7 +98,7 @@ func signInError(err error) error {
 }
 
 func (s *Server) limitSessions(r *http.Request) error {
-	addr, _ := ClientAddr(r, s.cfg.TrustedProxies)
+	addr, _ := s.trust().Addr(r)
 	if wait, ok := s.limits.session(addr); !ok {
 		return &switchboard.Error{Code: switchboard.CodeTooFast, Message: "too many sign-ins from this address", RetryAfter: wait}
 	}
@@ -114,8 +119,10 @@ func (s *Server) postVisitor(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in struct {
-		Org                switchboard.OrgID
-		Name, Email, Token string
+		Org   switchboard.OrgID `json:"org"`
+		Name  string            `json:"name"`
+		Email string            `json:"email"`
+		Token string            `json:"token"`
 	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err

@@ -36,7 +36,7 @@ type markKey struct {
 // serveSocket upgrades a request and hands the socket to the hub. It returns at
 // once: what the handler holds would triple the memory of an idle socket.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
-	addr, source := ClientAddr(r, s.cfg.TrustedProxies)
+	addr, source := s.trust().Addr(r)
 	if s.draining.Load() {
 		w.Header().Set("Retry-After", "1")
 		s.writeError(w, r, &switchboard.Error{Code: switchboard.CodeUnavailable, Message: "this node is going; try another", RetryAfter: time.Second})

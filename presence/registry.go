@@ -207,11 +207,28 @@ func (r *Registry) Run(ctx context.Context, ring func(ctx context.Context, kind 
 	wg.Wait()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
+	return r.retire(end)
+}
+
+// retire gives the lease back: off the live lists of partitions where nothing is
+// held any more, then out of the registry. What is still held is reaped by
+// others, as after a death.
+func (r *Registry) retire(ctx context.Context) error {
 	inc := r.Incarnation()
-	if err := r.rdb.HDel(end, keyNodes, inc).Err(); err != nil {
+	for _, p := range r.parts {
+		if !r.Entered(p) {
+			continue
+		}
+		if _, err := r.eval(ctx, scriptRetire, r.deadKeys(p, inc), inc); err != nil {
+			return fmt.Errorf("give the lease back: %w", err)
+		}
+	}
+	if err := r.rdb.HDel(ctx, keyNodes, inc).Err(); err != nil {
 		return fmt.Errorf("give the lease back: %w", r.storeError("leave", err))
 	}
-	r.rdb.Del(end, keyNode(inc))
+	if err := r.rdb.Del(ctx, keyNode(inc)).Err(); err != nil {
+		return fmt.Errorf("give the lease back: %w", r.storeError("leave", err))
+	}
 	return nil
 }
 

@@ -64,11 +64,12 @@ var (
 	scriptOrderMore  = ledger("ordermore")
 	scriptOrderApply = ledger("orderapply")
 
-	scriptJoin  = bare("join")
-	scriptSweep = bare("sweep")
-	scriptDead  = bare("dead")
-	scriptBeat  = bare("beat")
-	scriptBury  = bare("bury")
+	scriptJoin   = bare("join")
+	scriptSweep  = bare("sweep")
+	scriptDead   = bare("dead")
+	scriptRetire = bare("retire")
+	scriptBeat   = bare("beat")
+	scriptBury   = bare("bury")
 )
 
 // Reply is what a script answered: a status word, the partition's generation
