@@ -145,11 +145,18 @@ local function releaseAll(rec, reason)
 end
 
 -- signOut ends an operator's presence: tokens minted up to now are refused from
--- this step on (the floor), nodes close the sockets.
+-- this step on (the floor), nodes close the sockets. Orders that waited for the
+-- operator's work count them as out, whatever ended the wait.
 local function signOut(rec, reason, order)
   releaseAll(rec, 'withdrawn')
   redis.call('ZREM', DUE, 'wrap/' .. org .. '/' .. rec.id)
   rec.floor = math.max((rec.floor or 0) + 1, NOW)
+  for _, id in ipairs(rec.leaving and rec.leaving.orders or {}) do -- 0 is the operator's own wish
+    if id > 0 then
+      redis.call('HINCRBY', ORDER, int(id) .. ':leaving', -1)
+      redis.call('HINCRBY', ORDER, int(id) .. ':out', 1)
+    end
+  end
   rec.out, rec.leaving, rec.wrap = true, nil, nil
   tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor})
 end
@@ -162,12 +169,6 @@ local function settle(rec)
   if rec.leaving and n.chat == 0 and n.call == 0 then
     local leaving = rec.leaving
     signOut(rec, leaving.reason, leaving.orders[1])
-    for _, order in ipairs(leaving.orders) do -- 0 is the operator's own wish
-      if order > 0 then
-        redis.call('HINCRBY', ORDER, int(order) .. ':leaving', -1)
-        redis.call('HINCRBY', ORDER, int(order) .. ':out', 1)
-      end
-    end
     redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'signed out', 'who', rec.id, 'why', leaving.reason or '')
     n = tally(rec)
   end

@@ -11,6 +11,7 @@ for k = 3, #ARGV do
     rec = {id = new.id, name = '', role = 'operator', account = 0, intent = 'Unavailable', version = 1,
       shown = 'Offline', since = NOW}
   end
+  local was = rec.account
   if new.teams then -- settle() adds; what is left must go here
     for _, t in ipairs(rec.teams or {}) do redis.call('ZREM', FREE, t .. ':' .. rec.id) end
     rec.teams = nil
@@ -18,7 +19,7 @@ for k = 3, #ARGV do
   end
   for field, value in pairs(new) do rec[field] = value end
   if rec.account ~= 0 then releaseAll(rec, 'withdrawn') end
-  if new.account == 2 then
+  if new.account == 2 and was ~= 2 then
     local n = tally(rec)
     signOut(rec, 'account deleted')
     if n.chat + n.call > 0 then later(0, 'lost/' .. org .. '/' .. rec.id) end
