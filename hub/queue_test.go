@@ -141,8 +141,7 @@ func TestOldQueueEndsTheConnection(t *testing.T) {
 func TestTypingGoesFirstThenPresenceThenTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var refreshed []string
-		var r *rig
-		r = newRig(t, Config{}, Handlers{Refresh: func(c *Conn, topic string) {
+		r := newRig(t, Config{}, Handlers{Refresh: func(c *Conn, topic string) {
 			refreshed = append(refreshed, topic) // on the one writer
 			c.Send(ClassPresence, []byte(`{"full":"`+topic+`"}`))
 		}})

@@ -32,14 +32,6 @@ func (p plan) offset(k int) time.Duration {
 // end is when the last message has been sent, by a little.
 func (p plan) end() time.Duration { return time.Duration(p.n) * p.gap }
 
-// author is 'v' or 'o'.
-func (p plan) author(k int) byte {
-	if k%2 == 1 {
-		return 'v'
-	}
-	return 'o'
-}
-
 // text is what message k says.
 func (p plan) text(k int) string {
 	var b strings.Builder
