@@ -138,7 +138,7 @@ func TestMistakesOfAnAdministratorAreExplained(t *testing.T) {
 	}
 	s.refused(exitUsage, `"gone" is none of active, inactive, deleted`, "", "operator account --operator 1 --state gone")
 	s.env = append(s.env, "SWITCHBOARD_REDIS=unix:///nowhere/redis.sock")
-	s.refused(exitFailed, "Redis does not answer", "", "company list")
+	s.refused(exitFailed, "no Redis answers there", "", "company list")
 }
 
 func (s *shell) currentKey() string {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,7 +184,14 @@ func (d demoFlags) seed(ctx context.Context, st *store, master []byte, log *slog
 			return fail(err)
 		}
 	}
-	return &links{accounts: a, company: company, bases: d.bases(), close: rdb.Close}, nil
+	end := func() error {
+		err := os.Remove(filepath.Join(*d.data, demoNote))
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil // the store in memory has none
+		}
+		return errors.Join(err, rdb.Close())
+	}
+	return &links{accounts: a, company: company, bases: d.bases(), close: end}, nil
 }
 
 // waitForNodes returns when all nodes are ready, or with the context.

@@ -50,7 +50,7 @@ func TestServeSaysWhyItCannotStart(t *testing.T) {
 	s.do("", "key new --key-file "+other)
 	s.refused(exitFailed, "another master key", "", "serve --log-level error --metrics-listen= --listen 127.0.0.1:0 --key-file "+other)
 	s.env = append(s.env, "SWITCHBOARD_REDIS=redis://127.0.0.1:1")
-	s.refused(exitFailed, "Redis does not answer", "", "serve --log-level error --metrics-listen= --listen 127.0.0.1:0")
+	s.refused(exitFailed, "no Redis answers there", "", "serve --log-level error --metrics-listen= --listen 127.0.0.1:0")
 }
 
 func TestServeWithoutRedisRunsOneOfItsOwn(t *testing.T) {
@@ -124,6 +124,9 @@ func TestDemoPrintsLinksThatSignInOnce(t *testing.T) {
 	}
 	if code := b.end(); code != exitOK {
 		t.Errorf("exit %d: %s", code, b.errs.String())
+	}
+	if out := s.do("", "company list --data "+data); strings.Count(out, "Northwind") != 1 {
+		t.Errorf("the demo company is there more than once: %s", out)
 	}
 	s.refused(exitFailed, "no demo runs on the data folder", "", "demo links --data "+data)
 }

@@ -130,7 +130,7 @@ func ready(ctx context.Context, rdb redis.UniversalClient) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Redis does not answer: %w", err)
+			return fmt.Errorf("no Redis answers there: %w", err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -138,7 +138,7 @@ func ready(ctx context.Context, rdb redis.UniversalClient) error {
 	version, _, _ := strings.Cut(rest, "\r\n")
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < 7 {
-		return fmt.Errorf("the Redis there is version %q: 7.0 or newer is needed", version)
+		return fmt.Errorf("that Redis is version %q: 7.0 or newer is needed", version)
 	}
 	return nil
 }

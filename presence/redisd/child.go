@@ -144,7 +144,7 @@ type said struct {
 
 	mu    sync.Mutex
 	part  []byte   // of a line that is not whole yet
-	lines []string // the last few
+	lines []string // the last few that are not usual
 }
 
 const saidLines = 4
@@ -160,14 +160,18 @@ func (s *said) Write(p []byte) (int, error) {
 			break
 		}
 		s.part = rest
-		if t := strings.TrimSpace(string(line)); t != "" {
-			whole = append(whole, t)
+		t := strings.TrimSpace(string(line))
+		if t == "" {
+			continue
+		}
+		whole = append(whole, t)
+		if weight(t) > slog.LevelDebug {
+			s.lines = append(s.lines, t)
 		}
 	}
 	if len(s.part) > 4096 {
 		s.part = nil
 	}
-	s.lines = append(s.lines, whole...)
 	s.lines = s.lines[max(0, len(s.lines)-saidLines):]
 	s.mu.Unlock()
 	for _, line := range whole {
