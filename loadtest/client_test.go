@@ -38,6 +38,9 @@ type peer struct {
 
 func newScript(t *testing.T, nodes int, plays ...func(p *peer)) *script {
 	s := &script{plays: plays}
+	// The clients end first; no play may speak to a test that is over.
+	var going sync.WaitGroup
+	t.Cleanup(going.Wait)
 	for i := range nodes {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ws, err := websocket.Accept(w, r, nil)
@@ -45,6 +48,8 @@ func newScript(t *testing.T, nodes int, plays ...func(p *peer)) *script {
 				return
 			}
 			defer ws.CloseNow()
+			going.Add(1)
+			defer going.Done()
 			s.mu.Lock()
 			n := s.begun
 			s.begun++
@@ -63,17 +68,18 @@ func newScript(t *testing.T, nodes int, plays ...func(p *peer)) *script {
 	return s
 }
 
-// next returns the next object of the client.
+// next returns the next object of the client. The play ends when the client is
+// gone; what the test then lacks is seen at its other end.
 func (p *peer) next() switchboard.In {
 	for len(p.in) == 0 {
 		_, frame, err := p.ws.Read(context.Background())
 		if err != nil {
-			return switchboard.In{}
+			panic(http.ErrAbortHandler)
 		}
 		lines, err := switchboard.SplitFrame(frame)
 		if err != nil {
 			p.t.Errorf("frame from the client: %v", err)
-			return switchboard.In{}
+			panic(http.ErrAbortHandler)
 		}
 		for _, line := range lines {
 			in, err := switchboard.DecodeIn(line)
@@ -217,6 +223,24 @@ func TestClientResumesAfterAGapAndAfterAReconnect(t *testing.T) {
 	}
 	if n := c.Counts(); n.Gaps != 1 || n.Repeats != 1 || n.Resumes != 1 || n.Resets != 0 {
 		t.Errorf("%+v", n)
+	}
+}
+
+func TestClientTellsOfAChatThatWasClosedWhileItWasAway(t *testing.T) {
+	s := newScript(t, 1, func(p *peer) {
+		p.greet(`{"t":"chat","chat":7,"state":"active"}`)
+		p.close(1001)
+	}, func(p *peer) {
+		p.greet()
+		p.send(`{"t":"resumed","chat":7,"ok":true,"state":"closed","pos":"1-1","messages":[` + wire(1, "o1", "a") + `]}`)
+	})
+	seen := make(chan string, 2)
+	start(t, Config{Nodes: s.nodes, Handlers: Handlers{
+		Message: func(m switchboard.Message) { seen <- m.Cmid },
+		Resumed: func(r Resumed) { seen <- r.State },
+	}})
+	if a, b := receive(t, seen), receive(t, seen); a != "a" || b != switchboard.ChatClosed {
+		t.Errorf("saw %q, then %q; want the message, then the state", a, b)
 	}
 }
 

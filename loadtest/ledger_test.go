@@ -171,8 +171,8 @@ func TestLedgerWantsTheWholeLogFromALaterOperator(t *testing.T) {
 
 func TestLedgerFindsAChatHeldByTwo(t *testing.T) {
 	for name, c := range map[string]struct {
-		overlap time.Duration
-		cut     bool // ann loses her socket instead of being told
+		overlap time.Duration // until ann knows, or loses her socket
+		cut     bool          // she loses her socket
 		want    int
 	}{
 		"for long":                             {5 * time.Second, false, 1},
@@ -189,7 +189,9 @@ func TestLedgerFindsAChatHeldByTwo(t *testing.T) {
 				}
 				g.Held(7, 2, true)
 				time.Sleep(c.overlap)
-				if c.cut {
+				if c.overlap == 0 {
+					time.Sleep(5 * time.Second) // ann does not come back
+				} else if c.cut {
 					g.Operator(1, false, false, 0)
 				} else {
 					g.Held(7, 1, false)

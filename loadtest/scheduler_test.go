@@ -89,6 +89,9 @@ func TestSpreadIsExact(t *testing.T) {
 	if got, want := spreadOf(hundred), (Spread{N: 100, P50: 50, P99: 99, Max: 100}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+	if got, want := spreadOf(hundred[90:]), (Spread{N: 10, P50: 5, P99: 10, Max: 10}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 	one := spreadOf([]time.Duration{1500 * time.Microsecond})
 	if want := (Spread{N: 1, P50: 1.5, P99: 1.5, Max: 1.5}); one != want {
 		t.Errorf("%+v, want %+v", one, want)

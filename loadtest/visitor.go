@@ -104,8 +104,6 @@ func (v *visitor) chat(c switchboard.Chat, _ string) {
 		v.own = c.Chat
 		a := v.part(c.Chat)
 		a.plan, a.planned = v.plan, true
-		// The first message went with chat.start.
-		a.seen[1] = true
 		v.ledger.Started(c.Chat, v.id, v.asked, v.plan.n, v.roomy)
 		v.ledger.Sent(c.Chat, v.id, v.cmid1, v.asked)
 		v.ledger.Acked(c.Chat, v.id, v.cmid1, 0)
