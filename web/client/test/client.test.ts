@@ -98,6 +98,15 @@ test('what is written while the link is down is sent afterwards, in order', limi
   assert.equal(client.state.get().chats.get(7)?.drafts.length, 3);
   await chatIs((c) => c.messages.length === 3 && c.drafts.length === 0);
   assert.deepEqual(texts(), ['a', 'b', 'c']);
+  assert.equal(server.received.filter((f) => f.t === 'message').length, 3, 'each was sent once');
+});
+
+test('messages written in a row are sent once each, in order', limit, async () => {
+  open();
+  await chatIs(() => true);
+  for (const text of ['a', 'b', 'c']) client.send(7, text);
+  await chatIs((c) => c.messages.length === 3 && c.drafts.length === 0);
+  assert.deepEqual(server.received.filter((f) => f.t === 'message').map((f) => f.text), ['a', 'b', 'c']);
 });
 
 test('a skipped number makes the client ask, and it then has all', limit, async () => {
@@ -295,7 +304,8 @@ test('a long wait ends when the network comes back', limit, async () => {
   await isOpen();
 });
 
-test('a probe after sleep replaces a black hole', limit, async () => {
+// The server's own timeout would end it as well, after 18 s.
+test('a probe after sleep replaces a black hole', { timeout: 5_000 }, async () => {
   open({ probeMs: 50 });
   await isOpen();
   server.silent = true;
