@@ -10,7 +10,7 @@ import (
 	"github.com/switchboard/switchboard/presence"
 )
 
-// Where a client's address was learned: the closed set of ClientAddr's second
+// Where a client's address was learned: the closed set of Addr's second
 // result, fit for logs, audit and labels.
 const (
 	SourcePeer      = "peer"            // the other end of the connection
@@ -47,13 +47,6 @@ func ParseTrusted(list string) ([]netip.Prefix, error) {
 		out = append(out, p)
 	}
 	return out, nil
-}
-
-// ClientAddr returns the address of the client behind a request, and where it
-// was learned, believing the trusted proxies and whichever header they wrote.
-// See Trust.Addr.
-func ClientAddr(r *http.Request, trusted []netip.Prefix) (netip.Addr, string) {
-	return Trust{Proxies: trusted}.Addr(r)
 }
 
 // Addr returns the address of the client behind a request, without zone and

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	gopath "path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +17,18 @@ import (
 	"github.com/switchboard/switchboard/web"
 )
 
-// policy lets a page load what we serve and talk to us, and nothing else.
-const policy = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
+// plainHost is a Host header that may be repeated in a policy.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.:\[\]-]+$`)
+
+// policy lets a page load what we serve and talk to us, and nothing else. Some
+// browsers do not count a socket to the same host as 'self', so it is named.
+func policy(r *http.Request) string {
+	sockets := ""
+	if plainHost.MatchString(r.Host) {
+		sockets = " ws://" + r.Host + " wss://" + r.Host
+	}
+	return "default-src 'self'; connect-src 'self'" + sockets + "; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
+}
 
 // pages serves the browser side. Only the widget may stand in a frame, and only
 // on the sites of its organization.
@@ -43,10 +54,11 @@ func (s *Server) page(name, frames string) http.HandlerFunc {
 		}
 		h := w.Header()
 		h.Set("Content-Type", contentType(name))
-		h.Set("Content-Security-Policy", policy)
+		allow := policy(r)
 		if frames != "" {
-			h.Set("Content-Security-Policy", policy+"; "+frames)
+			allow += "; " + frames
 		}
+		h.Set("Content-Security-Policy", allow)
 		h.Set("Cache-Control", "no-cache")
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
 	}

@@ -24,8 +24,13 @@ type session struct {
 	open         bool // hello was answered with ready
 	goodbye      bool // signed out by frame: no grace
 	pace         *rate.Limiter
+	refused      int                  // objects refused in a row for being too many
 	marks        map[markKey]struct{} // what this socket shows of its person
 }
+
+// maxRefused is how many objects in a row a socket may send too fast before it
+// is closed: a client that does not listen to errors is not answered for ever.
+const maxRefused = 100
 
 type markKey struct {
 	chat    switchboard.ChatID
@@ -117,12 +122,13 @@ func (s *Server) frame(c *hub.Conn, frame []byte) {
 		}
 		if !ss.pace.Allow() {
 			s.fail(c, in, &switchboard.Error{Code: switchboard.CodeTooFast, Message: "too many objects; slow down", RetryAfter: time.Second})
-			if ss.pace.Tokens() < -float64(ss.pace.Burst()) {
+			if ss.refused++; ss.refused > maxRefused {
 				c.End(switchboard.CloseTooFast, "too fast")
 				return
 			}
 			continue
 		}
+		ss.refused = 0
 		s.dispatch(c, ss, in)
 	}
 }
