@@ -38,8 +38,10 @@ import (
 //	o:chat                hash    open chat -> record (JSON)               open chats
 //	o:team                hash    team id -> settings (JSON)               256
 //	o:vis                 hash    visitor -> open chat                     open chats
-//	o:order               hash    logout orders and their counters         orders of 30 days
-//	o:order:<id>:todo|wait|res    set, set, hash: people to do, nodes to scan, results   30 days
+//	o:order               hash    logout orders and their counters         orders of 30 days, and few more
+//	o:order:<id>:todo     set     people an order has yet to work on       30 days once it is done
+//	o:order:<id>:wait     set     nodes that have yet to scan for it       30 days once it is done
+//	o:order:<id>:res      hash    operator id -> outcome (JSON)            30 days once it is done
 //	o:audit               stream  who, what, why, when                     about 100,000 entries
 //
 // Channels: {T}:in:<inc> is a node's inbox, {T}:bc the partition's broadcast.

@@ -306,6 +306,41 @@ func TestOrderInputIsCheckedBeforeAnythingIsWritten(t *testing.T) {
 	s.shows(1, switchboard.StatusAvailable)
 }
 
+// keys.go: orders are kept for 30 days. Each new one looks at some old ones; an
+// order that somebody still leaves for stays.
+func TestOrderIsForgottenAfterThirtyDays(t *testing.T) {
+	s := newSite(t)
+	s.operators(1, 2)
+	s.online(1)
+	s.online(2)
+	s.call(2, "c")
+	const old, young = 31 * 24 * 3600 * 1000, 29 * 24 * 3600 * 1000 // ms
+	now, err := s.reg.Now(s.ctx)
+	s.must(err)
+	for id := switchboard.OrderID(1); id <= 300; id++ {
+		switch s.order(OrderSpec{ID: id, Operators: []switchboard.OperatorID{1}}); {
+		case id == 7:
+			s.order(OrderSpec{ID: 1000, Operators: []switchboard.OperatorID{2}}) // leaving
+			s.must(s.rdb.HSet(s.ctx, s.key("order"), "1000:at", now-old).Err())
+		case id <= 200:
+			s.must(s.rdb.HSet(s.ctx, s.key("order"), fmt.Sprint(id, ":at"), now-old).Err())
+		default:
+			s.must(s.rdb.HSet(s.ctx, s.key("order"), fmt.Sprint(id, ":at"), now-young).Err())
+		}
+	}
+	for id := switchboard.OrderID(301); id <= 400; id++ {
+		s.order(OrderSpec{ID: id, Operators: []switchboard.OperatorID{1}})
+	}
+	for _, id := range []switchboard.OrderID{7, 201, 300, 301, 400, 1000} {
+		s.progress(id) // is there
+	}
+	n, err := s.rdb.HLen(s.ctx, s.key("order")).Result()
+	s.must(err)
+	if most := int64(5*(1+100+100+1) + 2); n > most { // "open" may be there, "scan" is
+		t.Errorf("%d fields are kept, at most %d are needed", n, most)
+	}
+}
+
 // However many nodes work on an order, each operator gets one outcome.
 func TestOrderGivesEachOperatorOneOutcomeUnderEightWorkers(t *testing.T) {
 	const all, here, busy = 2000, 600, 100

@@ -15,5 +15,15 @@ if ARGV[5] == '1' then
   cast('order', id)
 end
 later(2000, 'order/' .. org .. '/' .. id)
+-- Old orders go as new ones come: each looks at some ten for those that are done
+-- and over 30 days old. Their own sets and results expire by themselves.
+local seen = redis.call('HSCAN', ORDER, redis.call('HGET', ORDER, 'scan') or '0', 'COUNT', 50)
+redis.call('HSET', ORDER, 'scan', seen[1])
+for k = 1, #seen[2], 2 do
+  local old = string.match(seen[2][k], '^(%d+):at$')
+  if old and NOW - tonumber(seen[2][k + 1]) > 2592000000 and tonumber(redis.call('HGET', ORDER, old .. ':leaving')) <= 0 then
+    redis.call('HDEL', ORDER, old, old .. ':at', old .. ':out', old .. ':leaving', old .. ':offline')
+  end
+end
 redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'logout order', 'id', id, 'order', ARGV[4])
 return reply('OK')
