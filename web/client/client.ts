@@ -191,10 +191,17 @@ export class Client {
     await this.#socket.request({ t: `call.${step}`, call });
   }
 
-  /** "now" is refused with "conflict" while there is work; "drain" signs out when the work ends. */
-  signOut(when: 'now' | 'drain'): void {
-    // Answered by logout and a close, or by leaving: nothing that carries the request's id.
-    this.#socket.request({ t: 'signout', when }).catch(() => {});
+  /**
+   * "now" rejects with "conflict" while there is work; "drain" signs out when
+   * the work ends. Resolves when the connection has ended.
+   */
+  async signOut(when: 'now' | 'drain'): Promise<void> {
+    try {
+      await this.#socket.request({ t: 'signout', when });
+    } catch (err) {
+      // The answer is logout and a close, or leaving and later a close.
+      if (!(err instanceof Refused) || err.code !== 'disconnected') throw err;
+    }
   }
 
   // Frames.

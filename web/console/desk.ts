@@ -1,9 +1,9 @@
 import { sentence, type Client, type ClientState } from '../client/index.ts';
 import { Flash, h, setText, show } from '../ui/dom.ts';
+import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
 import { count } from '../ui/words.ts';
-import { confirmed } from '../ui/dialog.ts';
 import { ChatList } from './chats.ts';
 import { ChatPanel } from './panel.ts';
 import { Offers } from './offers.ts';
@@ -37,7 +37,7 @@ export class Desk {
     this.#panel = new ChatPanel(client, fail, () => this.#show(0));
     this.#call = new TestCall(client, fail);
     this.#link = new LinkNotice(() => client.wake());
-    const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void this.#signOut() } }, 'Sign out');
+    const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch(fail) } }, 'Sign out');
     this.element = h('div', { class: 'desk' },
       h('aside', { class: 'side', attr: { 'aria-label': 'My work' } },
         h('header', { class: 'me' }, h('div', { class: 'line' }, this.#name, this.#live.element), this.#picker.element, this.#work),
@@ -95,13 +95,5 @@ export class Desk {
     // Without an order it was their own wish, and needs no reason.
     const reason = s.leaving.order && s.leaving.reason ? `: ${s.leaving.reason}` : '';
     setText(this.#leaving, `You will be signed out when your last chat or call ends${reason}.${left ? ` Still open: ${left}.` : ''} You get no new work.`);
-  }
-
-  async #signOut(): Promise<void> {
-    const self = this.#client.state.get().self;
-    const busy = self !== undefined && self.chats + self.calls > 0;
-    if (!busy) return this.#client.signOut('now');
-    const work = 'You still have open work. You get nothing new, and are signed out when the last chat or call ends.';
-    if (await confirmed('Sign out when you are done?', work, 'Finish and sign out')) this.#client.signOut('drain');
   }
 }

@@ -1,5 +1,6 @@
-import { call, type Client, type ClientState, type Operator, type Session } from '../client/index.ts';
-import { h, setText, show } from '../ui/dom.ts';
+import { call, sentence, type Client, type ClientState, type Operator, type Session } from '../client/index.ts';
+import { Flash, h, setText, show } from '../ui/dom.ts';
+import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
 import { People } from './people.ts';
@@ -20,6 +21,7 @@ export class Board {
   readonly #name = h('span', { class: 'who' });
   readonly #tiles = { waiting: tile('Waiting'), available: tile('Available'), busy: tile('In chat or call'), online: tile('Online'), leaving: tile('Leaving') };
   readonly #leaving = h('div', { class: 'notice warn', hidden: true, attr: { role: 'alert' } });
+  readonly #problem = new Flash(h('div', { class: 'notice bad', attr: { role: 'alert' } }), 6_000);
   readonly #people: People;
   readonly #form: SignOutForm;
   readonly #off: () => void;
@@ -30,12 +32,12 @@ export class Board {
     this.#link = new LinkNotice(() => client.wake());
     this.#form = new SignOutForm(session, () => this.#people.clear());
     this.#people = new People(() => client.now(), (picked) => this.#form.pick(picked));
-    const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => client.signOut('now') } }, 'Sign out');
+    const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch((err: unknown) => this.#problem.say(sentence(err))) } }, 'Sign out');
     this.element = h('div', { class: 'board' },
       h('header', { class: 'bar' },
         h('img', { attr: { src: '/assets/icon.svg', alt: '', width: '30', height: '30' } }),
         h('h1', { class: 'grow' }, 'Live board'), this.#live.element, this.#name, out),
-      this.#leaving, this.#link.element,
+      this.#leaving, this.#link.element, this.#problem.element,
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),

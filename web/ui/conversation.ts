@@ -46,6 +46,7 @@ export class Conversation {
   readonly #hint = h('p', { class: 'hint', hidden: true, attr: { role: 'status' } });
   readonly #form: HTMLFormElement;
   readonly #rows: Keyed<Item>;
+  readonly #unsent = new Map<number, string>();
   #view: ConversationView | undefined;
 
   constructor(events: ConversationEvents) {
@@ -77,7 +78,12 @@ export class Conversation {
 
   update(view: ConversationView): void {
     const switched = this.#view?.chat.info.chat !== view.chat.info.chat;
-    if (switched) this.#input.value = '';
+    if (switched) {
+      // What was being written stays with its chat.
+      if (this.#view) this.#unsent.set(this.#view.chat.info.chat, this.#input.value);
+      this.#input.value = this.#unsent.get(view.chat.info.chat) ?? '';
+      this.#unsent.delete(view.chat.info.chat);
+    }
     this.#view = view;
     const { chat, me } = view;
     // Follow the end only if the reader is there; who reads upwards is left alone.

@@ -360,6 +360,17 @@ test('a typing mark of the other side ends with their message', limit, async () 
   assert.deepEqual(client.state.get().chats.get(7)?.typing, []);
 });
 
+test('signing out with open work is refused, and without it resolves with the close', limit, async () => {
+  open();
+  await isOpen();
+  server.busy = true;
+  await assert.rejects(client.signOut('now'), (err) => err instanceof Refused && err.code === 'conflict');
+  server.busy = false;
+  await client.signOut('now');
+  const s = client.state.get();
+  assert.equal(s.link.at === 'stopped' && s.link.why, 'logged_out');
+});
+
 test('requests are rejected when the link ends', limit, async () => {
   open();
   await isOpen();

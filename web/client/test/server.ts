@@ -25,6 +25,7 @@ export class FakeServer {
   /** Answers hello instead of ready when it returns something. */
   refuse: () => { frame?: Any; code: number } | undefined = () => undefined;
   silent = false;
+  busy = false;
   #wss: WebSocketServer;
 
   private constructor(wss: WebSocketServer) {
@@ -114,6 +115,10 @@ export class FakeServer {
       case 'chat.start':
         if (this.log.length === 0 && frame.text) this.#store('v1', frame.cmid, frame.text);
         return this.to(ws, { t: 'chat', re, chat: 7, state: 'active' });
+      case 'signout':
+        if (this.busy) return this.to(ws, { t: 'error', re, code: 'conflict', message: 'there is open work' });
+        this.to(ws, { t: 'logout', reason: 'signed out' });
+        return ws.close(4003);
       case 'message':
         return this.#message(ws, frame);
     }
