@@ -147,11 +147,15 @@ func TestVisitorAsksAgainUntilItHasAChat(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	v.arrive()
+	began := time.Now()
 	for i := range 3 {
 		in := receive(t, asked)
 		if in.T != switchboard.KindStart || in.Cmid != "first-3" || in.Team != 4 || in.Text != quick.text(1) {
 			t.Errorf("time %d: %+v", i+1, in)
 		}
+	}
+	if took := time.Since(began); took > startWithin-time.Second {
+		t.Errorf("asked three times in %s; a refusal says when, nobody has to wait for silence", took)
 	}
 	for deadline := time.Now().Add(20 * time.Second); c.ledger.Chats() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -113,15 +113,11 @@ func (p *person) advance(chat switchboard.ChatID) {
 	}
 }
 
-// await schedules the next own message from number k that nobody has said yet;
-// one after the other, so that they cannot overtake each other here.
+// await schedules own message k, and with it the next: one after the other, so
+// that they cannot overtake each other here.
 func (p *person) await(chat switchboard.ChatID, k int, since time.Time) {
 	p.mu.Lock()
-	a := p.part(chat)
-	for a.seen[k] {
-		k += 2
-	}
-	plan := a.plan
+	plan := p.part(chat).plan
 	p.mu.Unlock()
 	if k > plan.n {
 		return
