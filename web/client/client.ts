@@ -1,9 +1,11 @@
-import { Refused, sentence, transient } from './errors.ts';
+import { Refused, sentence } from './errors.ts';
 import type { Frame, Message, Position, ServerFrame } from './frames.ts';
 import { Log } from './log.ts';
-import { newCmid, Outbox, type Keep } from './outbox.ts';
+import { Marks } from './marks.ts';
+import { Outbox, type Keep } from './outbox.ts';
+import { Sender, type Opening } from './sender.ts';
 import { Socket, type SocketOptions } from './socket.ts';
-import { expire, initial, patchChat, reduce, type ClientState } from './state.ts';
+import { initial, patchChat, reduce, type ClientState } from './state.ts';
 import { Store } from './store.ts';
 
 export interface ClientOptions extends Pick<SocketOptions, 'url' | 'token' | 'fault' | 'connect' | 'random' | 'readyMs' | 'probeMs'> {
@@ -13,28 +15,6 @@ export interface ClientOptions extends Pick<SocketOptions, 'url' | 'token' | 'fa
   keep?: Keep;
   keepKey?: string;
 }
-
-/** What a visitor starts a chat with. */
-export interface Opening {
-  /** 0: everyone. */
-  team: number;
-  /** The first message; may be empty. */
-  text: string;
-  /** Address of the page the visitor is on. */
-  page: string;
-}
-
-interface Starting extends Opening {
-  cmid: string;
-  done(chat: number): void;
-  failed(err: Refused): void;
-}
-
-/** Renew our typing mark at most this often; the protocol's limit. */
-const TYPING_MS = 3_000;
-const VIEWING_MS = 10_000;
-/** Wait before asking again when the server did not say how long. */
-const RETRY_MS = 2_000;
 
 /**
  * One person's live connection to Switchboard: state to show, and what the
@@ -50,32 +30,35 @@ export class Client {
   readonly #socket: Socket;
   readonly #outbox: Outbox;
   readonly #logs = new Map<number, Log>();
-  readonly #sending = new Set<number>(); // chats with a message on its way: one at a time keeps their order
+  readonly #sender: Sender;
+  readonly #marks: Marks;
   readonly #resuming = new Set<number>();
-  readonly #typed = new Map<number, number>();
-  #watch: string[];
-  #starting: Starting | undefined;
-  #viewed = 0;
-  #viewTimer: ReturnType<typeof setInterval> | undefined;
-  #markTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #retryTimers = new Set<ReturnType<typeof setTimeout>>();
 
   constructor(options: ClientOptions) {
-    this.#watch = options.watch ?? [];
     this.#outbox = new Outbox(options.keep, options.keepKey);
     this.#socket = new Socket({
       ...options,
-      hello: () => ({ chats: this.#positions(), watch: this.#watch }),
+      hello: () => ({ chats: this.#positions(), watch: options.watch ?? [] }),
       frame: (frame) => this.#take(frame),
       state: (link) => {
         this.state.update((s) => ({ ...s, link }));
-        if (link.at !== 'open') {
-          this.#sending.clear();
-          this.#resuming.clear();
-          this.#dropRetries(); // ready sends everything again
-        }
+        if (link.at === 'open') return;
+        this.#sender.disconnected();
+        this.#resuming.clear();
       },
     });
+    this.#marks = new Marks(this.#socket, this.state);
+    this.#sender = new Sender(
+      this.#socket,
+      this.#outbox,
+      (draft, err) => {
+        // Nobody could see a refused draft of a chat that is not shown.
+        if (this.state.get().chats.has(draft.chat)) this.#outbox.fail(draft.cmid, sentence(err));
+        else this.#outbox.remove(draft.cmid);
+        this.#show(draft.chat);
+      },
+      (chat) => this.#show(chat),
+    );
   }
 
   start(): void {
@@ -85,10 +68,8 @@ export class Client {
   /** Closes the connection; the person stays here for the server's grace time. */
   stop(): void {
     this.#socket.stop();
-    clearInterval(this.#viewTimer);
-    clearTimeout(this.#markTimer);
-    this.#starting?.failed(new Refused('disconnected', 'the chat was not started'));
-    this.#starting = undefined;
+    this.#sender.stop();
+    this.#marks.stop();
   }
 
   /** See Socket.wake. */
@@ -108,26 +89,22 @@ export class Client {
    * waits for a connection as long as it takes.
    */
   startChat(opening: Opening): Promise<number> {
-    return new Promise((done, failed) => {
-      this.#starting?.failed(new Refused('conflict', 'another start took its place'));
-      this.#starting = { ...opening, cmid: newCmid(), done, failed };
-      void this.#pumpStart();
-    });
+    return this.#sender.start(opening);
   }
 
   /** Takes a message for the chat; it is visible as a draft until the server has it. */
   send(chat: number, text: string): void {
     this.#outbox.add(chat, text);
-    this.#typed.delete(chat); // the server ends the mark by itself
+    this.#marks.sent(chat);
     this.#show(chat);
-    void this.#pump(chat);
+    void this.#sender.pump(chat);
   }
 
   /** Sends a refused message again. */
   retry(chat: number, cmid: string): void {
     this.#outbox.retry(cmid);
     this.#show(chat);
-    void this.#pump(chat);
+    void this.#sender.pump(chat);
   }
 
   /** Gives a refused message up. */
@@ -138,22 +115,12 @@ export class Client {
 
   /** Call it at every keystroke; it is sent at most every 3 s. */
   typing(chat: number, on: boolean, privately = false): void {
-    const last = this.#typed.get(chat);
-    if (on ? last !== undefined && Date.now() - last < TYPING_MS : last === undefined) return;
-    if (on) this.#typed.set(chat, Date.now());
-    else this.#typed.delete(chat);
-    this.#socket.tell({ t: 'typing', chat, on, ...(privately ? { private: true } : {}) });
+    this.#marks.typing(chat, on, privately);
   }
 
   /** Says which chat this operator looks at; 0 for none. Renewed until changed. */
   view(chat: number): void {
-    if (this.#viewed === chat) return;
-    if (this.#viewed !== 0) this.#socket.tell({ t: 'viewing', chat: this.#viewed, on: false });
-    this.#viewed = chat;
-    clearInterval(this.#viewTimer);
-    if (chat === 0) return;
-    this.#sayViewed();
-    this.#viewTimer = setInterval(() => this.#sayViewed(), VIEWING_MS);
+    this.#marks.view(chat);
   }
 
   async closeChat(chat: number): Promise<void> {
@@ -237,21 +204,15 @@ export class Client {
         break;
       case 'typing':
       case 'viewing':
-        this.#sweepMarks();
+        this.#marks.sweep();
         break;
     }
   }
 
   #ready(frame: Frame<'ready'>): void {
-    const held = frame.chats.find((c) => c.state !== 'closed');
-    if (this.#starting && held) this.#started(held.chat);
-    else void this.#pumpStart();
-    for (const chat of this.#outbox.chats()) {
-      this.#show(chat);
-      void this.#pump(chat);
-    }
-    this.#typed.clear();
-    if (this.#viewed !== 0) this.#sayViewed();
+    for (const chat of this.#outbox.chats()) this.#show(chat);
+    this.#sender.connected(frame.chats.find((c) => c.state !== 'closed')?.chat);
+    this.#marks.connected();
   }
 
   #apply(message: Message): void {
@@ -286,78 +247,6 @@ export class Client {
     this.#socket.tell({ t: 'resume', chats: asked.map((chat) => ({ chat, pos: this.#log(chat).pos })) });
   }
 
-  // Sending.
-
-  async #pump(chat: number): Promise<void> {
-    if (this.#sending.has(chat) || this.#socket.state.at !== 'open') return;
-    const draft = this.#outbox.next(chat);
-    if (!draft) return;
-    this.#sending.add(chat);
-    try {
-      await this.#socket.request({ t: 'message', chat, cmid: draft.cmid, text: draft.text });
-    } catch (err) {
-      if (err instanceof Refused && err.code === 'disconnected') return; // ready sends it again
-      if (transient(err)) {
-        this.#later(err.retryMs, () => {
-          this.#sending.delete(chat);
-          void this.#pump(chat);
-        });
-        return;
-      }
-      // Nobody could see a refused draft of a chat that is not shown.
-      if (this.state.get().chats.has(chat)) this.#outbox.fail(draft.cmid, sentence(err));
-      else this.#outbox.remove(draft.cmid);
-      this.#show(chat);
-    }
-    this.#sending.delete(chat);
-    void this.#pump(chat);
-  }
-
-  async #pumpStart(): Promise<void> {
-    const starting = this.#starting;
-    if (!starting || this.#socket.state.at !== 'open') return;
-    const { team, text, page, cmid } = starting;
-    try {
-      const answer = await this.#socket.request({ t: 'chat.start', cmid, team, text, page });
-      if (this.#starting === starting && 'chat' in answer) this.#started(answer.chat);
-    } catch (err) {
-      if (this.#starting !== starting) return;
-      if (err instanceof Refused && err.code === 'disconnected') return; // ready sends it again
-      if (transient(err)) {
-        this.#later(err.retryMs, () => void this.#pumpStart());
-        return;
-      }
-      this.#starting = undefined;
-      starting.failed(err as Refused);
-    }
-  }
-
-  /** The chat exists. Its first message may not be in it when an older chat was found open. */
-  #started(chat: number): void {
-    const starting = this.#starting;
-    this.#starting = undefined;
-    if (!starting) return;
-    if (starting.text !== '') {
-      this.#outbox.add(chat, starting.text, starting.cmid);
-      this.#show(chat);
-      void this.#pump(chat);
-    }
-    starting.done(chat);
-  }
-
-  #later(ms: number, fire: () => void): void {
-    const timer = setTimeout(() => {
-      this.#retryTimers.delete(timer);
-      fire();
-    }, ms || RETRY_MS);
-    this.#retryTimers.add(timer);
-  }
-
-  #dropRetries(): void {
-    for (const timer of this.#retryTimers) clearTimeout(timer);
-    this.#retryTimers.clear();
-  }
-
   // Small things.
 
   #log(chat: number): Log {
@@ -387,16 +276,5 @@ export class Client {
     const offer = this.state.get().offers.get(chat);
     if (!offer) throw new Refused('conflict', 'this offer is over');
     return offer.token;
-  }
-
-  #sayViewed(): void {
-    this.#socket.tell({ t: 'viewing', chat: this.#viewed, on: true });
-  }
-
-  #sweepMarks(): void {
-    const { state, next } = expire(this.state.get(), this.now());
-    this.state.set(state);
-    clearTimeout(this.#markTimer);
-    if (next > 0) this.#markTimer = setTimeout(() => this.#sweepMarks(), next - this.now() + 5);
   }
 }

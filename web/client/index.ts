@@ -13,13 +13,14 @@
  *
  * - frames, schema: the protocol's words, checked at run time;
  * - socket, pipe, backoff: one connection that stays;
- * - log, outbox: no message lost, none twice, in order;
- * - state, store, client: what to show and what can be done;
+ * - log, outbox, sender: no message lost, none twice, in order;
+ * - state, store, marks, client: what to show and what can be done;
  * - session, http, browser: tokens, calls, and what only a browser has.
  *
  * Everything runs on one event loop; nothing here is shared between workers.
  */
-export { Client, type ClientOptions, type Opening } from './client.ts';
+export { Client, type ClientOptions } from './client.ts';
+export type { Opening } from './sender.ts';
 export { Refused, sentence } from './errors.ts';
 export { bytes, MAX_TEXT, type ChatInfo, type Message, type Operator, type Visitor } from './frames.ts';
 export { call } from './http.ts';
