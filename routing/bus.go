@@ -210,6 +210,8 @@ func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 	heard, echoed, headed := time.Now(), time.Time{}, time.Now()
 	for {
 		select {
+		case <-ctx.Done(): // also while messages keep coming
+			return ctx.Err()
 		case <-l.again:
 			return errors.New("a new incarnation listens")
 		default:
@@ -226,8 +228,6 @@ func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 			case *redis.Subscription:
 				return fmt.Errorf("unasked %s of %s", m.Kind, m.Channel)
 			}
-		case ctx.Err() != nil:
-			return ctx.Err()
 		case !errors.As(err, &ne) || !ne.Timeout():
 			return err
 		case !echoed.IsZero() && now.Sub(echoed) > echoIn:
