@@ -70,12 +70,28 @@ function run(command, args, cwd, more = {}) {
   return done.stdout;
 }
 
-/** A port that is free now; the demo takes it, the next one, and those 1000 above for metrics. */
+/**
+ * A port that is free now, with all that the demo takes: it, the next one, and those 1000 above for metrics. Below the
+ * ports that connections are given, so that none of them is taken in between.
+ */
 async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port: free } = server.address();
+  for (let tries = 0; tries < 100; tries++) {
+    const first = 12_000 + Math.floor(Math.random() * 18_000);
+    const wanted = [first, first + 1, first + 1000, first + 1001];
+    if ((await Promise.all(wanted.map(isFree))).every(Boolean)) return first;
+  }
+  throw new Error('no free ports');
+}
+
+async function isFree(candidate) {
+  const server = createServer();
+  server.listen(candidate, '127.0.0.1');
+  try {
+    await once(server, 'listening'); // rejects on 'error'
+  } catch {
+    return false;
+  }
   server.close();
   await once(server, 'close');
-  return free > 60_000 ? free - 20_000 : free;
+  return true;
 }
