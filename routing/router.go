@@ -222,7 +222,7 @@ func (r *Router) close(ctx context.Context, org switchboard.OrgID, person switch
 	case "FORBIDDEN":
 		return Chat{}, switchboard.Errorc(switchboard.CodeForbidden, "this chat is not yours to close")
 	case "NOTFOUND":
-		return Chat{}, switchboard.Errorc(switchboard.CodeNotFound, "no such chat")
+		return Chat{}, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
 	}
 	if reply.Text(0) == "" {
 		return Chat{}, nil

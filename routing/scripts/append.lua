@@ -17,7 +17,12 @@ if known then
   local seq, g, at = string.match(known, '^(%d+)-(%d+)-(%d+)$')
   return {'DUP', gen, ctr, '0', seq, g, at}
 end
-if not raw then return {redis.call('EXISTS', KEYS[9]) == 1 and 'CLOSED' or 'NOTFOUND', gen, ctr, '0'} end
+if not raw then -- over, for those who had a part in it; for others it never was
+  local closed = redis.call('GET', KEYS[9])
+  local was, opid = closed and cjson.decode(closed), string.match(person, '^o(%d+)$')
+  local party = was and (person == was.visitor or (opid and was.ops and was.ops[opid]))
+  return {party and 'CLOSED' or 'NOTFOUND', gen, ctr, '0'}
+end
 local c = cjson.decode(raw)
 local op = c.state == 'active' and c.op and 'o' .. string.format('%.0f', c.op)
 if person ~= c.visitor and person ~= op then return {'FORBIDDEN', gen, ctr, '0'} end

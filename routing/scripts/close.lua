@@ -13,7 +13,11 @@ local c = get(CHAT, ARGV[5])
 if not c then
   local closed = redis.call('GET', KEYS[21])
   if not closed then return reply('NOTFOUND') end
-  return reply('OK', closed)
+  -- Who had no part in it learns nothing of it, as while it was open.
+  local was, who = cjson.decode(closed), ARGV[4]
+  local op = string.match(who, '^o(%d+)$')
+  if who == '' or ARGV[8] == '1' or who == was.visitor or (op and was.ops and was.ops[op]) then return reply('OK', closed) end
+  return reply('FORBIDDEN')
 end
 local who = ARGV[4]
 local party = who == '' or ARGV[8] == '1' or who == c.visitor or (c.state == 'active' and who == 'o' .. int(c.op))

@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"strings"
+
+	"github.com/switchboard/switchboard"
+)
+
+type badFrame struct {
+	frame string
+	code  switchboard.Code
+	field string
+}
+
+// Whoever may send: JSON that is none, kinds that are none, wrong types.
+var badForEveryone = []badFrame{
+	{`{`, "invalid", "frame"},
+	{`{"t":"message"`, "invalid", "frame"},
+	{`{"t":"message"}}`, "invalid", "frame"},
+	{`{"t":"message",}`, "invalid", "frame"},
+	{`{"t":"typing"} {"t":"typing"}`, "invalid", "frame"},
+	{`[]`, "invalid", "frame"},
+	{`[{"t":"message"}]`, "invalid", "frame"},
+	{`"message"`, "invalid", "frame"},
+	{`5`, "invalid", "frame"},
+	{`null`, "invalid", "frame"},
+	{`hello`, "invalid", "frame"},
+	{`{}`, "invalid", "t"},
+	{`{"t":""}`, "invalid", "t"},
+	{`{"t":null}`, "invalid", "t"},
+	{`{"t":5}`, "invalid", "t"},
+	{`{"t":["message"]}`, "invalid", "t"},
+	{`{"t":"no such kind"}`, "invalid", "t"},
+	{`{"t":"MESSAGE"}`, "invalid", "t"},
+	{`{"t":"hello","v":1,"token":"again"}`, "invalid", "t"},
+	{`{"t":"ready"}`, "invalid", "t"},
+	{`{"t":"ack","chat":1}`, "invalid", "t"},
+	{`{"t":"logout"}`, "invalid", "t"},
+	{`{"t":"presence","operators":[]}`, "invalid", "t"},
+
+	{`{"t":"message","re":5}`, "invalid", "re"},
+	{`{"t":"message","v":"1"}`, "invalid", "v"},
+	{`{"t":"auth","token":5}`, "invalid", "token"},
+	{`{"t":"auth","token":{"a":1}}`, "invalid", "token"},
+	{`{"t":"resume","chats":{}}`, "invalid", "chats"},
+	{`{"t":"resume","chats":"7"}`, "invalid", "chats"},
+	{`{"t":"resume","chats":[7]}`, "invalid", "chats"},
+	{`{"t":"resume","chats":[{"chat":"7"}]}`, "invalid", "chats.chat"},
+	{`{"t":"resume","chats":[{"chat":1.5}]}`, "invalid", "chats.chat"},
+	{`{"t":"resume","chats":[{"chat":1,"pos":1}]}`, "invalid", "chats.pos"},
+	{`{"t":"watch","watch":"operators"}`, "invalid", "watch"},
+	{`{"t":"watch","watch":[1]}`, "invalid", "watch"},
+	{`{"t":"status","status":5}`, "invalid", "status"},
+	{`{"t":"status","status":"Break","version":"1"}`, "invalid", "version"},
+	{`{"t":"status","status":"Break","version":1.5}`, "invalid", "version"},
+	{`{"t":"message","chat":"1","cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"message","chat":1.5,"cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"message","chat":9223372036854775808,"cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"message","chat":1e99,"cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"message","chat":true,"cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"chat.start","team":"0"}`, "invalid", "team"},
+	{`{"t":"message","chat":1,"cmid":5,"text":"x"}`, "invalid", "cmid"},
+	{`{"t":"message","chat":1,"cmid":"a","text":5}`, "invalid", "text"},
+	{`{"t":"message","chat":1,"cmid":"a","text":["x"]}`, "invalid", "text"},
+	{`{"t":"chat.start","page":5}`, "invalid", "page"},
+	{`{"t":"typing","chat":1,"on":"yes"}`, "invalid", "on"},
+	{`{"t":"typing","chat":1,"on":1}`, "invalid", "on"},
+	{`{"t":"typing","chat":1,"private":"no"}`, "invalid", "private"},
+	{`{"t":"call.start","call":5}`, "invalid", "call"},
+	{`{"t":"signout","when":true}`, "invalid", "when"},
+	{`{"t":"message","operator":"o1"}`, "invalid", "operator"},
+
+	{`{"t":"message","re":"` + strings.Repeat("r", 65) + `","chat":1}`, "invalid", "re"},
+	{`{"t":"message","chat":CHAT,"cmid":"` + strings.Repeat("c", 65) + `","text":"x"}`, "invalid", "cmid"},
+	{`{"t":"message","chat":CHAT,"cmid":"a","text":"` + strings.Repeat("x", switchboard.MaxText+1) + `"}`, "too_large", "text"},
+	{`{"t":"message","chat":CHAT,"text":"x"}`, "invalid", "cmid"},
+	{`{"t":"message","chat":CHAT,"cmid":"a"}`, "invalid", "text"},
+	{`{"t":"message","chat":CHAT,"cmid":"a","text":" \t\r "}`, "invalid", "text"},
+	{`{"t":"message","cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"message","chat":-1,"cmid":"a","text":"x"}`, "invalid", "chat"},
+	{`{"t":"message","chat":987654321,"cmid":"a","text":"x"}`, "not_found", "chat"},
+	{`{"t":"typing","on":true}`, "invalid", "chat"},
+	{`{"t":"typing","chat":987654321,"on":true}`, "not_found", "chat"},
+	{`{"t":"chat.close","chat":987654321}`, "not_found", "chat"},
+	{`{"t":"chat.close"}`, "not_found", "chat"},
+	{`{"t":"resume","chats":[{"chat":987654321}]}`, "not_found", "chat"},
+	// A finished chat that one had no part in is as if it were not there.
+	{`{"t":"message","chat":CLOSED,"cmid":"a","text":"x"}`, "not_found", "chat"},
+	{`{"t":"typing","chat":CLOSED,"on":true}`, "not_found", "chat"},
+	{`{"t":"chat.close","chat":CLOSED}`, "not_found", "chat"},
+	{`{"t":"resume","chats":[{"chat":CLOSED}]}`, "not_found", "chat"},
+	{`{"t":"resume","chats":[` + strings.TrimSuffix(strings.Repeat(`{"chat":1},`, 101), ",") + `]}`, "invalid", "chats"},
+	{`{"t":"auth"}`, "unauthorized", ""},
+	{`{"t":"auth","token":"garbage"}`, "unauthorized", ""},
+	{`{"t":"auth","token":"EXPIRED"}`, "expired", ""},
+	{`{"t":"auth","token":"BOSS"}`, "forbidden", "token"},
+	{`{"t":"signout","when":"later"}`, "invalid", "when"},
+}
+
+var badForOperators = []badFrame{
+	{`{"t":"chat.start","cmid":"a","text":"x"}`, "forbidden", ""},
+	{`{"t":"status"}`, "invalid", "status"},
+	{`{"t":"status","status":"In-chat"}`, "invalid", "status"},
+	{`{"t":"status","status":"Offline"}`, "invalid", "status"},
+	{`{"t":"status","status":"available"}`, "invalid", "status"},
+	{`{"t":"status","status":"Break","version":999}`, "conflict", "version"},
+	{`{"t":"offer.accept","chat":CHAT,"token":"not its token"}`, "conflict", "token"},
+	{`{"t":"offer.accept","chat":987654321,"token":"x"}`, "closed", ""},
+	{`{"t":"offer.decline","chat":CHAT,"token":"x"}`, "conflict", "token"},
+	{`{"t":"offer.decline","chat":987654321,"token":"x"}`, "conflict", "token"},
+	{`{"t":"viewing","on":true}`, "invalid", "chat"},
+	{`{"t":"viewing","chat":987654321,"on":true}`, "not_found", "chat"},
+	{`{"t":"call.start"}`, "invalid", "call"},
+	{`{"t":"call.start","call":"a b"}`, "invalid", "call"},
+	{`{"t":"call.renew","call":"` + strings.Repeat("c", 65) + `"}`, "invalid", "call"},
+	{`{"t":"call.end","call":"a/b"}`, "invalid", "call"},
+	{`{"t":"watch","watch":["operators","secrets"]}`, "invalid", "watch"},
+	{`{"t":"signout"}`, "conflict", "when"},
+	{`{"t":"auth","token":"VISITOR"}`, "forbidden", "token"},
+}
+
+var badForVisitors = []badFrame{
+	{`{"t":"status","status":"Available"}`, "forbidden", ""},
+	{`{"t":"offer.accept","chat":CHAT,"token":"x"}`, "forbidden", ""},
+	{`{"t":"offer.decline","chat":CHAT,"token":"x"}`, "forbidden", ""},
+	{`{"t":"viewing","chat":CHAT,"on":true}`, "forbidden", ""},
+	{`{"t":"call.start","call":"a"}`, "forbidden", ""},
+	{`{"t":"call.renew","call":"pbx"}`, "forbidden", ""},
+	{`{"t":"call.end","call":"pbx"}`, "forbidden", ""},
+	{`{"t":"watch","watch":["operators"]}`, "forbidden", ""},
+	{`{"t":"chat.start","text":"no id"}`, "invalid", "cmid"},
+	{`{"t":"chat.start","cmid":"a","text":"  "}`, "invalid", "text"},
+	{`{"t":"chat.start","team":-1}`, "invalid", "team"},
+	{`{"t":"chat.start","team":987654321}`, "invalid", "team"},
+	{`{"t":"chat.start","page":"` + strings.Repeat("p", 2049) + `"}`, "invalid", "page"},
+	// The other visitor's chat is as if it were not there.
+	{`{"t":"message","chat":CHAT,"cmid":"a","text":"x"}`, "not_found", "chat"},
+	{`{"t":"typing","chat":CHAT,"on":true}`, "not_found", "chat"},
+	{`{"t":"chat.close","chat":CHAT}`, "not_found", "chat"},
+	{`{"t":"resume","chats":[{"chat":CHAT}]}`, "not_found", "chat"},
+	{`{"t":"auth","token":"ANOTHER"}`, "forbidden", "token"},
+}
