@@ -15,9 +15,9 @@ const drainStep = 250 * time.Millisecond
 // Drain lets no new socket in and sends everybody away, spread over a time: in
 // waves, each connection is told {"t":"moving","in_ms":n} and closed with 4012
 // one wave later, so that answers under way still arrive. n lies between one
-// and two waves, a second at least, so that one wave does not come back as one.
-// Drain returns when every socket is gone; when ctx ends first, the rest is
-// closed at once and Drain returns without waiting.
+// and two waves, so that one wave does not come back as one, and nobody is away
+// for longer than that. Drain returns when every socket is gone; when ctx ends
+// first, the rest is closed at once and Drain returns without waiting.
 func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	h.shut(doorDraining)
 	conns := h.everyone()
@@ -30,8 +30,11 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	defer ticker.Stop()
 	told := 0
 	for wave := range waves {
+		if told == len(conns) {
+			break // nobody, or nobody left
+		}
 		until := len(conns) * (wave + 1) / waves
-		tellMoving(conns[told:until], max(step, time.Second))
+		tellMoving(conns[told:until], max(step, drainStep))
 		before := told
 		told = until
 		select {
