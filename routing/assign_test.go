@@ -12,7 +12,7 @@ import (
 	"github.com/switchboard/switchboard/presence"
 )
 
-// races is how often a race is run: the full size with RACES=10000 (make races).
+// races is how often a race is run: RACES where it is set, else the given number.
 func races(t testing.TB, short int) int {
 	if s := os.Getenv("RACES"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -67,7 +67,7 @@ func TestAssignThousandChatsAtOnceToFiftyOperatorsWithLimitThree(t *testing.T) {
 // be, and is then withdrawn (an offer) in the order's own step.
 func TestAssignNeverAfterALogoutWasAsked(t *testing.T) {
 	d := newDesk(t)
-	n := races(t, 2000)
+	n := races(t, 10_000)
 	d.operators(1, 1, 3)
 	for i := range n {
 		v := switchboard.VisitorPerson(fmt.Sprintf("r%d", i))
@@ -94,8 +94,9 @@ func TestAssignNeverAfterALogoutWasAsked(t *testing.T) {
 		if c.State != switchboard.ChatWaiting {
 			t.Fatalf("race %d: the chat is %s of operator %d", i, c.State, c.Operator)
 		}
-		if i%100 == 0 {
-			d.check()
+		d.check()
+		if t.Failed() {
+			t.Fatalf("race %d", i)
 		}
 		if _, err := d.rt.Close(d.ctx, d.org, v, false, c.ID, "done"); err != nil {
 			t.Fatal(err)

@@ -6,35 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
 )
-
-// Nudge is one inbox message: a frame for persons whose sockets this node holds.
-type Nudge struct {
-	Org     switchboard.OrgID
-	Persons []switchboard.PersonID
-	Class   byte               // 'm' message, 'e' event, 't' typing and viewing, 'c' control
-	Chat    switchboard.ChatID // of a message
-	Seq     int64              // of a message
-	Frame   []byte             // one JSON object
-}
-
-// Event is one broadcast: something changed that a watcher of the organization
-// may want to see.
-type Event struct {
-	Org   switchboard.OrgID
-	Topic string // operators, queue, order
-	Ctr   int64  // counts the partition's events
-	Body  []byte
-}
 
 // Listener hears what the bus brings. Its functions are called from the receive
 // loop, one at a time for each partition and in order; they must not block.
@@ -81,6 +59,7 @@ type lane struct {
 	last   map[string]int64 // tag -> last inbox number; missing: unknown
 	behind map[string]int64 // tag -> last inbox number when the head was ahead of it
 	gen    map[string]string
+	deaf   bool // on the deaf lists, or perhaps so
 }
 
 // NewBus returns the bus of a router.
@@ -142,6 +121,7 @@ func (l *lane) run(ctx context.Context) {
 		}
 		l.b.m.rebuilt.Inc()
 		l.b.log.Warn("subscription made anew", "partitions", len(l.parts), "err", err)
+		l.deaf = true
 		l.b.deaf(ctx, l.parts)
 		if time.Since(began) > 10*time.Second {
 			pause = 0
@@ -175,7 +155,7 @@ func (l *lane) listen(ctx context.Context) error {
 	if err := l.confirm(ctx, ps, len(names)); err != nil {
 		return err
 	}
-	l.b.hears(ctx, l.parts)
+	l.hearAgain(ctx)
 	for _, p := range l.parts {
 		if first {
 			l.last[p.Tag] = 0 // a new incarnation's inbox starts at 1
@@ -240,6 +220,7 @@ func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 		}
 		if now.Sub(headed) > headEvery {
 			headed = now
+			l.hearAgain(ctx)
 			l.lookAtHeads(ctx)
 		}
 	}
@@ -250,129 +231,4 @@ func (b *Bus) echo(ctx context.Context, p presence.Partition, inc string) error 
 		return b.rdb.SPublish(ctx, p.Inbox(inc), "echo").Err()
 	}
 	return b.rdb.Publish(ctx, p.Inbox(inc), "echo").Err()
-}
-
-// lookAtHeads finds a lost tail: the store has numbered more than was heard, and
-// had done so at the last look too.
-func (l *lane) lookAtHeads(ctx context.Context) {
-	pipe := l.b.rdb.Pipeline()
-	cmds := map[string]*redis.StringCmd{}
-	for _, p := range l.parts {
-		if l.b.reg.Entered(p) {
-			cmds[p.Tag] = pipe.HGet(ctx, p.InboxHeads(), l.inc)
-		}
-	}
-	if len(cmds) == 0 {
-		return
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return // Redis is away: the next look comes
-	}
-	for _, p := range l.parts {
-		cmd, ok := cmds[p.Tag]
-		if !ok {
-			continue
-		}
-		head, err := cmd.Int64()
-		last, known := l.last[p.Tag]
-		if err != nil || !known || head <= last {
-			delete(l.behind, p.Tag)
-			continue
-		}
-		if was, ok := l.behind[p.Tag]; ok && was == last {
-			l.b.m.gaps.Inc()
-			l.b.to.Gap(p)
-			l.last[p.Tag] = head
-			delete(l.behind, p.Tag)
-			continue
-		}
-		l.behind[p.Tag] = last
-	}
-}
-
-// take reads one message of the bus and hands it on.
-func (l *lane) take(m *redis.Message) {
-	if m.Payload == "echo" {
-		return
-	}
-	l.b.m.nudges.Inc()
-	if p, ok := l.byName[m.Channel]; ok {
-		l.takeNudge(p, m.Payload)
-		return
-	}
-	f := strings.SplitN(m.Payload, "\t", 5) // gen ctr org topic body
-	if len(f) != 5 {
-		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
-		return
-	}
-	org, e1 := strconv.ParseInt(f[2], 10, 64)
-	ctr, e2 := strconv.ParseInt(f[1], 10, 64)
-	if e1 != nil || e2 != nil {
-		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
-		return
-	}
-	l.b.to.Event(Event{Org: switchboard.OrgID(org), Topic: f[3], Ctr: ctr, Body: []byte(f[4])})
-}
-
-func (l *lane) takeNudge(p presence.Partition, payload string) {
-	f := strings.SplitN(payload, "\t", 6) // gen seq org persons class frame
-	if len(f) != 6 {
-		l.b.log.Error("a nudge could not be read", "partition", p.Tag)
-		return
-	}
-	seq, e1 := strconv.ParseInt(f[1], 10, 64)
-	org, e2 := strconv.ParseInt(f[2], 10, 64)
-	if e1 != nil || e2 != nil || f[4] == "" {
-		l.b.log.Error("a nudge could not be read", "partition", p.Tag)
-		return
-	}
-	last, known := l.last[p.Tag]
-	gen, seen := l.gen[p.Tag]
-	if (known && seq != last+1) || (seen && gen != f[0]) {
-		l.b.m.gaps.Inc()
-		l.b.to.Gap(p)
-	}
-	l.last[p.Tag], l.gen[p.Tag] = seq, f[0]
-	n := Nudge{Org: switchboard.OrgID(org), Class: f[4][0], Frame: []byte(f[5])}
-	for who := range strings.SplitSeq(f[3], ",") {
-		n.Persons = append(n.Persons, switchboard.PersonID(who))
-	}
-	if n.Class == 'm' {
-		chat, at, _ := strings.Cut(f[4][1:], ":")
-		id, e1 := strconv.ParseInt(chat, 10, 64)
-		s, e2 := strconv.ParseInt(at, 10, 64)
-		if e1 != nil || e2 != nil {
-			l.b.log.Error("a nudge could not be read", "partition", p.Tag)
-			return
-		}
-		n.Chat, n.Seq = switchboard.ChatID(id), s
-	}
-	l.b.to.Nudge(n)
-}
-
-// hears takes this node off the deaf lists of partitions it hears again.
-func (b *Bus) hears(ctx context.Context, parts []presence.Partition) {
-	for _, p := range parts {
-		if b.reg.Entered(p) {
-			if err := b.reg.SetDeaf(ctx, p, false); err != nil {
-				b.log.Warn("could not leave the deaf list", "partition", p.Tag, "err", err)
-			}
-		}
-	}
-}
-
-// deaf puts this node on the deaf lists of partitions it does not hear now, so
-// that no offer goes to people whom it could not tell. When Redis is away as a
-// whole this fails too, and nothing is offered anyway.
-func (b *Bus) deaf(ctx context.Context, parts []presence.Partition) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	for _, p := range parts {
-		if b.reg.Entered(p) {
-			if err := b.reg.SetDeaf(ctx, p, true); err != nil {
-				b.log.Warn("could not join the deaf list", "partition", p.Tag, "err", err)
-				return
-			}
-		}
-	}
 }

@@ -1,0 +1,55 @@
+package routing
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
+)
+
+// Ring answers the deadlines that routing owns (presence.Alarm...).
+func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, id string) error {
+	switch kind {
+	case presence.AlarmOffer:
+		reply, err := r.reg.Call(ctx, org, scriptDecline, nil, r.once(), "", id, "", switchboard.OfferTimeout)
+		if err == nil && reply.Status == "OK" {
+			r.metrics.offers.WithLabelValues(switchboard.OfferTimeout).Inc()
+		}
+		return err
+	case presence.AlarmAgain:
+		_, err := r.reg.Call(ctx, org, scriptAgain, nil, r.once(), id)
+		return err
+	case presence.AlarmQueue:
+		return r.Match(ctx, org)
+	case presence.AlarmLost:
+		_, err := r.reg.Call(ctx, org, scriptLost, nil, r.once(), id)
+		return err
+	case presence.AlarmGone:
+		return r.visitor(ctx, org, switchboard.PersonID(id), "gone")
+	case presence.AlarmSilent:
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return fmt.Errorf("no chat: %q", id)
+		}
+		alarm := presence.AlarmSilent + "/" + strconv.FormatInt(int64(org), 10) + "/" + id
+		_, err = r.close(ctx, org, "", false, switchboard.ChatID(n), "visitor_left", alarm)
+		if switchboard.CodeOf(err) == switchboard.CodeNotFound {
+			return nil
+		}
+		return err
+	}
+	return fmt.Errorf("routing: unknown alarm %q", kind)
+}
+
+// VisitorBack tells the operator of a visitor's open chat that the visitor is
+// connected again.
+func (r *Router) VisitorBack(ctx context.Context, org switchboard.OrgID, visitor switchboard.PersonID) error {
+	return r.visitor(ctx, org, visitor, "back")
+}
+
+func (r *Router) visitor(ctx context.Context, org switchboard.OrgID, visitor switchboard.PersonID, what string) error {
+	_, err := r.reg.Call(ctx, org, scriptVisitor, nil, r.once(), string(visitor), what, r.cfg.SilentAfter.Milliseconds())
+	return err
+}

@@ -1,0 +1,83 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard/presence"
+)
+
+// lookAtHeads finds a lost tail: the store has numbered more than was heard, and
+// had done so at the last look too.
+func (l *lane) lookAtHeads(ctx context.Context) {
+	pipe := l.b.rdb.Pipeline()
+	cmds := map[string]*redis.StringCmd{}
+	for _, p := range l.parts {
+		if l.b.reg.Entered(p) {
+			cmds[p.Tag] = pipe.HGet(ctx, p.InboxHeads(), l.inc)
+		}
+	}
+	if len(cmds) == 0 {
+		return
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return // Redis is away: the next look comes
+	}
+	for _, p := range l.parts {
+		cmd, ok := cmds[p.Tag]
+		if !ok {
+			continue
+		}
+		head, err := cmd.Int64()
+		last, known := l.last[p.Tag]
+		if err != nil || !known || head <= last {
+			delete(l.behind, p.Tag)
+			continue
+		}
+		if was, ok := l.behind[p.Tag]; ok && was == last {
+			l.b.m.gaps.Inc()
+			l.b.to.Gap(p)
+			l.last[p.Tag] = head
+			delete(l.behind, p.Tag)
+			continue
+		}
+		l.behind[p.Tag] = last
+	}
+}
+
+// hearAgain takes this node off the deaf lists of partitions it hears again; it
+// is tried again with the next look at the heads when the store does not answer.
+func (l *lane) hearAgain(ctx context.Context) {
+	if !l.deaf {
+		return
+	}
+	for _, p := range l.parts {
+		if !l.b.reg.Entered(p) {
+			continue
+		}
+		if err := l.b.reg.SetDeaf(ctx, p, false); err != nil {
+			l.b.log.Warn("could not leave the deaf list", "partition", p.Tag, "err", err)
+			return
+		}
+	}
+	l.deaf = false
+}
+
+// deaf puts this node on the deaf lists of partitions it does not hear now, so
+// that no offer goes to people whom it could not tell. When Redis is away as a
+// whole this fails too, and nothing is offered anyway.
+func (b *Bus) deaf(ctx context.Context, parts []presence.Partition) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for _, p := range parts {
+		if b.reg.Entered(p) {
+			if err := b.reg.SetDeaf(ctx, p, true); err != nil {
+				b.log.Warn("could not join the deaf list", "partition", p.Tag, "err", err)
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package routing
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
+)
+
+// Nudge is one inbox message: a frame for persons whose sockets this node holds.
+type Nudge struct {
+	Org     switchboard.OrgID
+	Persons []switchboard.PersonID
+	Class   byte               // 'm' message, 'e' event, 't' typing and viewing, 'c' control
+	Chat    switchboard.ChatID // of a message
+	Seq     int64              // of a message
+	Frame   []byte             // one JSON object
+}
+
+// Event is one broadcast: something changed that a watcher of the organization
+// may want to see.
+type Event struct {
+	Org   switchboard.OrgID
+	Topic string // operators, queue, order
+	Ctr   int64  // counts the partition's events
+	Body  []byte
+}
+
+// take reads one message of the bus and hands it on.
+func (l *lane) take(m *redis.Message) {
+	if m.Payload == "echo" {
+		return
+	}
+	l.b.m.nudges.Inc()
+	if p, ok := l.byName[m.Channel]; ok {
+		l.takeNudge(p, m.Payload)
+		return
+	}
+	f := strings.SplitN(m.Payload, "\t", 5) // gen ctr org topic body
+	if len(f) != 5 {
+		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
+		return
+	}
+	org, e1 := strconv.ParseInt(f[2], 10, 64)
+	ctr, e2 := strconv.ParseInt(f[1], 10, 64)
+	if e1 != nil || e2 != nil {
+		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
+		return
+	}
+	l.b.to.Event(Event{Org: switchboard.OrgID(org), Topic: f[3], Ctr: ctr, Body: []byte(f[4])})
+}
+
+func (l *lane) takeNudge(p presence.Partition, payload string) {
+	f := strings.SplitN(payload, "\t", 6) // gen seq org persons class frame
+	if len(f) != 6 {
+		l.b.log.Error("a nudge could not be read", "partition", p.Tag)
+		return
+	}
+	seq, e1 := strconv.ParseInt(f[1], 10, 64)
+	org, e2 := strconv.ParseInt(f[2], 10, 64)
+	if e1 != nil || e2 != nil || f[4] == "" {
+		l.b.log.Error("a nudge could not be read", "partition", p.Tag)
+		return
+	}
+	last, known := l.last[p.Tag]
+	gen, seen := l.gen[p.Tag]
+	if (known && seq != last+1) || (seen && gen != f[0]) {
+		l.b.m.gaps.Inc()
+		l.b.to.Gap(p)
+	}
+	l.last[p.Tag], l.gen[p.Tag] = seq, f[0]
+	n := Nudge{Org: switchboard.OrgID(org), Class: f[4][0], Frame: []byte(f[5])}
+	for who := range strings.SplitSeq(f[3], ",") {
+		n.Persons = append(n.Persons, switchboard.PersonID(who))
+	}
+	if n.Class == 'm' {
+		chat, at, _ := strings.Cut(f[4][1:], ":")
+		id, e1 := strconv.ParseInt(chat, 10, 64)
+		s, e2 := strconv.ParseInt(at, 10, 64)
+		if e1 != nil || e2 != nil {
+			l.b.log.Error("a nudge could not be read", "partition", p.Tag)
+			return
+		}
+		n.Chat, n.Seq = switchboard.ChatID(id), s
+	}
+	l.b.to.Nudge(n)
+}
