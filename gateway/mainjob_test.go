@@ -171,6 +171,9 @@ func TestMainJob(t *testing.T) {
 // exactlyOnce: a socket that stayed saw each message of the chat once, in order.
 func exactlyOnce(t *testing.T, p *peer, chat int64, n int) {
 	t.Helper()
+	p.until(fmt.Sprint("message ", n), func(m map[string]any) bool {
+		return m["t"] == "message" && m["chat"] == float64(chat) && m["seq"] == float64(n)
+	})
 	next := 1
 	for _, m := range p.all() {
 		if m["t"] == "message" && m["chat"] == float64(chat) {
