@@ -138,8 +138,7 @@ func TestBrokenProtocolEndsThatSocketOnly(t *testing.T) {
 		{"a frame that is too big", websocket.MessageText, `{"t":"pong","x":"` + strings.Repeat("x", switchboard.MaxFrame) + `"}`, "", 1009},
 		{"too many objects", websocket.MessageText, strings.Repeat(`{"t":"pong"}`+"\n", switchboard.MaxObjects+1), "too_large", switchboard.CloseProtocol},
 	} {
-		p := d.hello(d.node, d.opToken)
-		p.provoke(`{"t":"pong"}`) // all that a new socket is told has come
+		p := d.join(d.opToken)
 		from := len(p.all())
 		_ = p.ws.Write(context.Background(), row.kind, []byte(row.frame)) // may be cut short by the close
 		if got := int(p.ended()); got != row.closed {
