@@ -48,9 +48,9 @@ load: build ## 200 operators and 2,000 visitors on three nodes, with a verdict
 fuzz: ## each fuzz target for FUZZTIME=20s
 	@.ci/fuzz $(FUZZTIME)
 
-races: ## the races of logout and assignment in full size, RACES=10000
+races: ## the races of logout and assignment, each RACES=10000 times
 	@.ci/need redis-server
-	RACES=$(RACES) go test -race -count=1 -timeout 60m ./routing -run 'TestAssign|Race' -v
+	RACES=$(RACES) go test -race -count=1 -timeout 60m ./routing ./presence -run 'TestAssign|Race' -v
 
 clean: ## remove what make built; the demo's data folder stays
 	rm -rf bin web/.build load.json
