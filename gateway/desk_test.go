@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +23,17 @@ func newDesk(t *testing.T, n int, change ...func(*Config)) *cluster {
 	for range n {
 		cl.addNode(append([]func(*Config){func(c *Config) { c.Limits.FramesPerSocket = 10_000 }}, change...)...)
 	}
+	t.Cleanup(func() { // all at once: a stop waits for a read of the bus
+		var wg sync.WaitGroup
+		for _, n := range cl.nodes {
+			wg.Go(func() {
+				if err := n.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
 	return cl
 }
 
