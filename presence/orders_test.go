@@ -262,6 +262,22 @@ func TestOrderGoesOnByItsDeadline(t *testing.T) {
 	}
 }
 
+// A connection that was met by an order which is just done: its node dies between
+// saying so and carrying it out. Nobody may slip through there either.
+func TestOrderGoesOnForALateFind(t *testing.T) {
+	s := newSite(t)
+	s.operators(1, 1)
+	s.online(1)
+	s.order(OrderSpec{ID: 1, Operators: []switchboard.OperatorID{99}})
+	if due := s.due(); len(due) != 0 {
+		t.Fatalf("deadlines of an order that is done: %v", due)
+	}
+	s.must(s.reg.OrderScanned(s.ctx, s.org, 1, []switchboard.OperatorID{1}, false))
+	s.keep()
+	wait(t, "the operator's end", func() bool { return s.operator(1).Out })
+	s.counts(1, 1, 0, 0)
+}
+
 // While nodes look through their addresses a newcomer learns of the order; after
 // that, orders by network are over.
 func TestOrderByNetworkIsToldToNewcomersWhileItLooks(t *testing.T) {

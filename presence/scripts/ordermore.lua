@@ -2,7 +2,8 @@
 -- KEYS 17 to-do set; 18 set of incarnations that have yet to scan; 19 result hash
 -- ARGV 3 order id; 4 incarnation that has finished its scan, '' for none; 5.. operator ids (at most 1,000)
 -- Returns OK, incarnations still awaited, to-do size
--- Stays true: an operator who has a result is not added again.
+-- Stays true: an operator who has a result is not added again; while anybody is to
+--   do the order has a deadline.
 for k = 5, #ARGV do
   if redis.call('HEXISTS', KEYS[19], ARGV[k]) == 0 then redis.call('SADD', KEYS[17], ARGV[k]) end
 end
@@ -17,5 +18,8 @@ if awaited == 0 then
     if id ~= ARGV[3] then kept[#kept + 1] = id end
   end
   redis.call('HSET', ORDER, 'open', table.concat(kept, ','))
+end
+if redis.call('SCARD', KEYS[17]) > 0 then -- the order may have been done already
+  redis.call('ZADD', DUE, 'NX', int(NOW + 2000), 'order/' .. org .. '/' .. ARGV[3])
 end
 return reply('OK', awaited, redis.call('SCARD', KEYS[17]))
