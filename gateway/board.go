@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,8 +44,8 @@ type roster struct {
 	changed map[switchboard.OperatorID]struct{}
 	early   []routing.Event
 	waiting int64
-	queue   bool // waiting has changed
-	newcome map[*hub.Conn]struct{}
+	queue   bool                   // waiting has changed
+	newcome map[*hub.Conn][]string // new watchers and their topics
 }
 
 // maxEarly bounds the changes kept while a roster loads; one more and it is
@@ -95,15 +96,15 @@ func (r *roster) apply(e routing.Event) {
 // want makes sure that an organization is loaded and that a socket gets its
 // snapshot with the next round. The socket watches already, so no change is lost
 // between the two.
-func (b *board) want(org switchboard.OrgID, c *hub.Conn) {
+func (b *board) want(org switchboard.OrgID, c *hub.Conn, topics []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.orgs[org]
 	if r == nil {
-		r = &roster{views: map[switchboard.OperatorID]json.RawMessage{}, changed: map[switchboard.OperatorID]struct{}{}, newcome: map[*hub.Conn]struct{}{}}
+		r = &roster{views: map[switchboard.OperatorID]json.RawMessage{}, changed: map[switchboard.OperatorID]struct{}{}, newcome: map[*hub.Conn][]string{}}
 		b.orgs[org] = r
 	}
-	r.newcome[c] = struct{}{}
+	r.newcome[c] = append(r.newcome[c], topics...)
 }
 
 // forget drops a socket that has ended.
@@ -218,9 +219,13 @@ func (b *board) flush() {
 		}
 		if len(r.newcome) > 0 {
 			full := r.frame(true)
-			for c := range r.newcome {
-				c.Send(hub.ClassPresence, full)
-				c.Send(hub.ClassPresence, queue)
+			for c, topics := range r.newcome {
+				if slices.Contains(topics, topicOperators) {
+					c.Send(hub.ClassPresence, full)
+				}
+				if slices.Contains(topics, topicQueue) {
+					c.Send(hub.ClassPresence, queue)
+				}
 			}
 			clear(r.newcome)
 		}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/switchboard/switchboard"
 )
 
 // routes is the whole of what people and programs reach.
@@ -34,6 +36,12 @@ func (s *Server) routes() http.Handler {
 	r.Get("/readyz", s.getReady)
 
 	s.pages(r)
+	r.NotFound(s.answer(func(http.ResponseWriter, *http.Request) error {
+		return switchboard.Errorc(switchboard.CodeNotFound, "there is nothing at this address")
+	}))
+	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) {
+		s.writeJSON(w, http.StatusMethodNotAllowed, errorBody{Code: switchboard.CodeInvalid, Field: "method", Message: "this method is not allowed here"})
+	})
 	return r
 }
 

@@ -25,13 +25,17 @@ func (s *Server) watch(c *hub.Conn, ss *session, in switchboard.In) {
 	}
 	s.hub.Watch(c, in.Watch)
 	if len(in.Watch) > 0 {
-		s.board.want(ss.claims.Org, c)
+		s.board.want(ss.claims.Org, c, in.Watch)
 	}
 }
 
 // refresh: presence was dropped for a slow reader who has caught up since.
-func (s *Server) refresh(c *hub.Conn, _ string) {
+func (s *Server) refresh(c *hub.Conn, topic string) {
+	topics := []string{topic}
+	if topic == "" { // a snapshot itself was dropped
+		topics = []string{topicOperators, topicQueue}
+	}
 	if id, ok := c.Identity(); ok {
-		s.board.want(id.Org, c)
+		s.board.want(id.Org, c, topics)
 	}
 }
