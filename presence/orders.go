@@ -80,17 +80,9 @@ func (r *Registry) NewOrder(ctx context.Context, org switchboard.OrgID, spec Ord
 	if _, err := ParseNetworks(spec.Networks); err != nil {
 		return err
 	}
-	ops, err := r.Operators(ctx, org)
+	people, err := r.meant(ctx, org, spec)
 	if err != nil {
 		return err
-	}
-	var people []any
-	for _, op := range ops {
-		named := slices.Contains(spec.Operators, op.ID)
-		member := op.Status != switchboard.StatusOffline && slices.ContainsFunc(op.Teams, func(t switchboard.TeamID) bool { return slices.Contains(spec.Teams, t) })
-		if op.Account != switchboard.AccountDeleted && (named || member) {
-			people = append(people, int64(op.ID))
-		}
 	}
 	raw, err := json.Marshal(spec)
 	if err != nil {
@@ -105,12 +97,39 @@ func (r *Registry) NewOrder(ctx context.Context, org switchboard.OrgID, spec Ord
 	if _, err := r.Call(ctx, org, scriptOrder, p.orderKeys(org, spec.ID)[:2], args...); err != nil {
 		return err
 	}
-	for part := range slices.Chunk(people[len(first):], 1000) {
+	if len(spec.Teams) > 0 {
+		// Once more, now that the order is written: who came between the look and
+		// the order was here when it was given. Those known already are no news.
+		if people, err = r.meant(ctx, org, spec); err != nil {
+			return err
+		}
+	} else {
+		people = people[len(first):]
+	}
+	for part := range slices.Chunk(people, 1000) {
 		if err := r.orderMore(ctx, org, spec.ID, "", part); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// meant returns the operators whom an order means by id, and by team those who
+// are here.
+func (r *Registry) meant(ctx context.Context, org switchboard.OrgID, spec OrderSpec) ([]any, error) {
+	ops, err := r.Operators(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	var people []any
+	for _, op := range ops {
+		named := slices.Contains(spec.Operators, op.ID)
+		member := op.Status != switchboard.StatusOffline && slices.ContainsFunc(op.Teams, func(t switchboard.TeamID) bool { return slices.Contains(spec.Teams, t) })
+		if op.Account != switchboard.AccountDeleted && (named || member) {
+			people = append(people, int64(op.ID))
+		}
+	}
+	return people, nil
 }
 
 func (r *Registry) orderMore(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, scanned string, people []any) error {

@@ -54,20 +54,8 @@ func (t Team) validate() error {
 // Errors: CodeInvalid names the field, CodeConflict when the organization has
 // 256 teams.
 func (r *Registry) PutTeam(ctx context.Context, org switchboard.OrgID, t Team) error {
-	if err := t.validate(); err != nil {
+	if err := r.putTeam(ctx, org, t, "0"); err != nil {
 		return err
-	}
-	raw, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	orgs := r.Partition(org).key("orgs")
-	reply, err := r.Call(ctx, org, scriptTeam, []string{orgs}, int64(t.ID), string(raw))
-	if err != nil {
-		return err
-	}
-	if reply.Status == "FULL" {
-		return switchboard.Errorc(switchboard.CodeConflict, "an organization has at most 256 teams")
 	}
 	ops, err := r.Operators(ctx, org)
 	if err != nil {
@@ -85,18 +73,30 @@ func (r *Registry) PutTeam(ctx context.Context, org switchboard.OrgID, t Team) e
 	return nil
 }
 
-// EnsureOrg makes an organization ready for work: its team 0, everyone. Doing it
-// again changes nothing.
-func (r *Registry) EnsureOrg(ctx context.Context, org switchboard.OrgID) error {
-	p := r.Partition(org)
-	has, err := r.rdb.HExists(ctx, p.Key(org, "team"), "0").Result()
+// putTeam writes a team's settings; keep "1" leaves a team that is there as it is.
+func (r *Registry) putTeam(ctx context.Context, org switchboard.OrgID, t Team, keep string) error {
+	if err := t.validate(); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(t)
 	if err != nil {
-		return r.storeError("team", err)
+		return err
 	}
-	if has {
-		return nil
+	orgs := r.Partition(org).key("orgs")
+	reply, err := r.Call(ctx, org, scriptTeam, []string{orgs}, int64(t.ID), string(raw), keep)
+	if err != nil {
+		return err
 	}
-	return r.PutTeam(ctx, org, Team{ID: 0, Name: "Everyone"})
+	if reply.Status == "FULL" {
+		return switchboard.Errorc(switchboard.CodeConflict, "an organization has at most 256 teams")
+	}
+	return nil
+}
+
+// EnsureOrg makes an organization ready for work: its team 0, everyone, unless
+// it has one. Doing it again changes nothing, whoever sets the team meanwhile.
+func (r *Registry) EnsureOrg(ctx context.Context, org switchboard.OrgID) error {
+	return r.putTeam(ctx, org, Team{ID: 0, Name: "Everyone"}, "1")
 }
 
 // Teams returns an organization's teams by id, team 0 first.

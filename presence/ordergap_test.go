@@ -1,0 +1,64 @@
+package presence
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+)
+
+// before does something once, just before a client sends a script.
+type before struct {
+	hash string
+	once sync.Once
+	do   func()
+}
+
+func (b *before) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (b *before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if slices.Contains(cmd.Args(), any(b.hash)) {
+			b.once.Do(b.do)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Who signs in between the look for a team's people and the order's own step was
+// here when the order was given, and is met by it.
+func TestOrderByTeamMeetsWhoCameWhileItWasBeingWritten(t *testing.T) {
+	s := newSite(t)
+	s.must(s.reg.PutTeam(s.ctx, s.org, Team{ID: 7, Name: "Sales"}))
+	s.must(s.reg.AddOperators(s.ctx, s.org, []NewOperator{{ID: 1, Name: "Mina", Teams: []switchboard.TeamID{7}}}))
+	rdb := redis.NewClient(redisOptions)
+	t.Cleanup(func() { s.must(rdb.Close()) })
+	rdb.AddHook(&before{hash: scriptOrder.plain.Hash(), do: func() { s.enter(s.reg, 1) }})
+	orders, err := Open(s.ctx, rdb, Config{Admin: true})
+	s.must(err)
+	s.must(orders.NewOrder(s.ctx, s.org, OrderSpec{ID: 1, Teams: []switchboard.TeamID{7}, By: "test"}))
+	if _, _, err := orders.WorkOrder(s.ctx, s.org, 1, 100); err != nil {
+		t.Fatal(err)
+	}
+	if rec, err := s.reg.Operator(s.ctx, s.org, 1); err != nil || !rec.Out {
+		t.Errorf("the operator is %+v, %v; want signed out", rec, err)
+	}
+}
+
+// A default never overwrites what somebody set.
+func TestEnsureOrgLeavesTheTeamThatIsThere(t *testing.T) {
+	s := newSite(t)
+	s.must(s.reg.PutTeam(s.ctx, s.org, Team{ID: 0, Name: "All", Limit: 3}))
+	s.must(s.reg.EnsureOrg(s.ctx, s.org))
+	teams, err := s.reg.Teams(s.ctx, s.org)
+	s.must(err)
+	if len(teams) != 1 || teams[0].Limit != 3 || teams[0].Name != "All" {
+		t.Errorf("teams are %+v", teams)
+	}
+}
