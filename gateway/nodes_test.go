@@ -162,6 +162,11 @@ func (cl *cluster) token(op switchboard.OperatorID) string {
 	return raw
 }
 
+// generation returns the generation of the organization's partition.
+func (cl *cluster) generation() int64 {
+	return cl.nodes[0].reg.Generation(cl.nodes[0].reg.Partition(cl.org.ID))
+}
+
 // check verifies the invariants of the cluster's organization. Check reads in
 // several steps, so what is on its way may look broken for a moment; a broken
 // invariant stays.

@@ -20,11 +20,12 @@ import (
 //
 //	key                   type    holds                                    bound or lifetime
 //	{reg}:inc             string  last incarnation given out               one
+//	{reg}:meta            hash    gen, srv of the registry                 four fields
 //	{reg}:nodes           hash    incarnation -> renewal counter           living nodes
 //	{reg}:node:<inc>      hash    address, version, start of a node        deleted at burial
 //	{reg}:parts           set     tags of partitions in use                P
 //	{reg}:tags            string  the tag table; a start with another is refused   one
-//	{T}:meta              hash    gen, ctr                                 two fields
+//	{T}:meta              hash    gen, ctr, srv, hold, awaited             five fields
 //	{T}:live, {T}:deaf    set     incarnations that may write / do not hear     living nodes
 //	{T}:iq                hash    incarnation -> last inbox number         living nodes; the dead until reaped
 //	{T}:due               zset    every deadline -> Redis ms               work in progress

@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are built for each registry, so that several nodes live in one test.
 type metrics struct {
-	calls, alarms, buried, rejoins, reaped prometheus.Counter
-	late                                   prometheus.Gauge
+	calls, alarms, buried, rejoins, reaped, raised prometheus.Counter
+	late                                           prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -17,12 +17,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		alarms:  counter("alarms_total", "Due deadlines answered by this node."),
 		buried:  counter("buried_total", "Silent nodes this node took out of the registry."),
 		rejoins: counter("rejoins_total", "Times this node was taken for dead and came back under a new number."),
+		raised:  counter("generations_raised_total", "Times this node found a partition on another server and raised its generation."),
 		reaped:  counter("reaped_total", "Edges of dead nodes ended by this node."),
 		late: prometheus.NewGauge(prometheus.GaugeOpts{Name: "switchboard_presence_alarm_late_seconds",
 			Help: "How late the oldest deadline was at the last sweep."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.calls, m.alarms, m.buried, m.rejoins, m.reaped, m.late)
+		reg.MustRegister(m.calls, m.alarms, m.buried, m.rejoins, m.reaped, m.raised, m.late)
 	}
 	return m
 }

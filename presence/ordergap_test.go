@@ -39,7 +39,7 @@ func TestOrderByTeamMeetsWhoCameWhileItWasBeingWritten(t *testing.T) {
 	s.must(s.reg.AddOperators(s.ctx, s.org, []NewOperator{{ID: 1, Name: "Mina", Teams: []switchboard.TeamID{7}}}))
 	rdb := redis.NewClient(redisOptions)
 	t.Cleanup(func() { s.must(rdb.Close()) })
-	rdb.AddHook(&before{hash: scriptOrder.plain.Hash(), do: func() { s.enter(s.reg, 1) }})
+	rdb.AddHook(&before{hash: scriptOrder.signed(false, s.reg.ids.of(s.reg.Partition(s.org).Tag)).sha, do: func() { s.enter(s.reg, 1) }})
 	orders, err := Open(s.ctx, rdb, Config{Admin: true})
 	s.must(err)
 	s.must(orders.NewOrder(s.ctx, s.org, OrderSpec{ID: 1, Teams: []switchboard.TeamID{7}, By: "test"}))

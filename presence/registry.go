@@ -26,6 +26,9 @@ const (
 	defaultGrace      = 15 * time.Second
 	defaultCrashGrace = 30 * time.Second
 	retryAfter        = time.Second
+	// adoptHold is for how long nobody is matched after a server has changed, at
+	// most: nodes assert what they hold within it (scripts/adopt.lua).
+	adoptHold = 3 * time.Second
 )
 
 // Config of a Registry. The zero value of each duration is its default.
@@ -41,6 +44,10 @@ type Config struct {
 	// Rejoined is called after this node was taken for dead and has a new
 	// incarnation: subscribe to its inboxes, assert the people who are here.
 	Rejoined func(ctx context.Context, inc string)
+	// Rolled is called when a partition has a new generation: its server has
+	// changed and writes may be lost. Assert what this node holds (rollback.go).
+	// It must not block.
+	Rolled func(p Partition, gen int64)
 
 	Beat, BuryAfter, Sweep, Grace, CrashGrace time.Duration
 
@@ -58,6 +65,7 @@ type Registry struct {
 	metrics *metrics
 	parts   []Partition
 
+	ids     identities
 	inc     atomic.Pointer[string] // this node's incarnation
 	refence chan struct{}          // one slot: this incarnation was fenced
 
@@ -86,7 +94,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, cfg Config) (*Registry
 	_, cluster := rdb.(*redis.ClusterClient)
 	r := &Registry{
 		rdb: rdb, cluster: cluster, cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Registerer),
-		refence: make(chan struct{}, 1), entered: map[string]bool{}, turns: map[string]*turn{},
+		ids: newIdentities(), refence: make(chan struct{}, 1), entered: map[string]bool{}, turns: map[string]*turn{},
 	}
 	for i, tag := range tags(Partitions) {
 		r.parts = append(r.parts, Partition{Index: i, Tag: tag})
@@ -128,11 +136,11 @@ func (r *Registry) checkTags(ctx context.Context) error {
 
 // register takes a new incarnation: a number that was never used before.
 func (r *Registry) register(ctx context.Context) (string, error) {
-	n, err := r.rdb.Incr(ctx, keyInc).Result()
+	raw, err := r.eval(ctx, scriptNumber, []string{keyInc})
 	if err != nil {
-		return "", r.storeError("register", err)
+		return "", err
 	}
-	inc := strconv.FormatInt(n, 10)
+	inc := fmt.Sprint(raw)
 	// The registry first, partitions after: an incarnation on a live list that is
 	// not in the registry is dead, always.
 	pipe := r.rdb.TxPipeline()
@@ -174,8 +182,16 @@ func (r *Registry) enterPartition(ctx context.Context, p Partition, inc string) 
 	if err := r.rdb.SAdd(ctx, keyParts, p.Tag).Err(); err != nil {
 		return r.storeError("parts", err)
 	}
-	if _, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live"), p.key("iq")}, inc); err != nil {
+	raw, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live"), p.key("iq")}, inc)
+	if err != nil {
 		return err
+	}
+	if list := texts(raw); len(list) == 2 && list[0] == "OK" {
+		gen, err := strconv.ParseInt(list[1], 10, 64)
+		if err != nil {
+			return fmt.Errorf("join: generation %q: %w", list[1], err)
+		}
+		r.sawGeneration(p.Tag, gen)
 	}
 	r.mu.Lock()
 	r.entered[id] = true

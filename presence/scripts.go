@@ -2,11 +2,14 @@ package presence
 
 import (
 	"context"
+	"crypto/sha1"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,22 +27,51 @@ func source(name string) string {
 	return string(b)
 }
 
-// Script is one transition in Redis. It is sent by its hash and by its text
-// when a server does not know it (after a failover): no installation step.
+// Script is one transition in Redis. It is sent by its hash, which holds for one
+// server only: identity.go says why and loads the text where it is unknown.
 type Script struct {
 	name           string
-	plain, sharded *redis.Script
+	plain, sharded string
+
+	mu sync.Mutex
+	by map[string]signed // identity, and whether sharded -> what is sent
 }
+
+// signed is a script's text for one server.
+type signed struct{ text, sha string }
+
+// allScripts are all that were made; packages make theirs before main runs.
+var allScripts []*Script
 
 // NewScript returns the script of one or more Lua texts, in order. Texts that
 // begin with Prelude() belong to a ledger call (Registry.Call).
 func NewScript(name string, texts ...string) *Script {
 	src := strings.Join(texts, "\n")
-	return &Script{
-		name:    name,
-		plain:   redis.NewScript(src),
-		sharded: redis.NewScript(strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'")),
+	s := &Script{name: name, plain: src, sharded: strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'"), by: map[string]signed{}}
+	allScripts = append(allScripts, s)
+	return s
+}
+
+// signed returns the script as it is sent to the server of an identity.
+func (s *Script) signed(sharded bool, identity string) signed {
+	src := s.plain
+	if sharded {
+		src = s.sharded
+		identity += "/s"
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.by[identity]
+	if !ok {
+		if len(s.by) >= 64 { // servers of long ago, or of other tests in this process
+			clear(s.by)
+		}
+		one.text = "-- for " + identity + "\n" + src
+		sum := sha1.Sum([]byte(one.text)) // the hash that EVALSHA is defined by
+		one.sha = hex.EncodeToString(sum[:])
+		s.by[identity] = one
+	}
+	return one
 }
 
 // Prelude returns the Lua text in front of every script that touches an
@@ -64,6 +96,7 @@ var (
 	scriptOrderMore  = ledger("ordermore")
 	scriptOrderApply = ledger("orderapply")
 
+	scriptNumber = bare("number")
 	scriptJoin   = bare("join")
 	scriptSweep  = bare("sweep")
 	scriptDead   = bare("dead")
@@ -147,24 +180,38 @@ func (r *Registry) run(ctx context.Context, org switchboard.OrgID, p Partition, 
 		r.fenced(inc)
 		return Reply{}, errFenced
 	}
+	r.sawGeneration(p.Tag, reply.Gen)
 	if fmt.Sprint(list[3]) == "1" && r.cfg.Wake != nil {
 		r.cfg.Wake(org)
 	}
 	return reply, nil
 }
 
-// eval runs a script and turns what go-redis says into our errors.
+// eval runs a script and turns what go-redis says into our errors. A server that
+// does not know the script is looked at first (identity.go); nothing was written
+// on it then, so the call is made again.
 func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...any) (any, error) {
-	script := s.plain
-	if r.cluster {
-		script = s.sharded
-	}
 	r.metrics.calls.Inc()
-	raw, err := script.Run(ctx, r.rdb, keys, args...).Result()
-	if err == nil || errors.Is(err, redis.Nil) {
-		return raw, nil
+	tag := tagOf(keys[0])
+	for attempt := 0; ; attempt++ {
+		identity := r.ids.of(tag)
+		if identity == "" {
+			if err := r.look(ctx, tag, ""); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		raw, err := r.rdb.EvalSha(ctx, s.signed(r.cluster, identity).sha, keys, args...).Result()
+		if err == nil || errors.Is(err, redis.Nil) {
+			return raw, nil
+		}
+		if attempt > 3 || !redis.HasErrorPrefix(err, "NOSCRIPT") {
+			return nil, r.storeError(s.name, err)
+		}
+		if err := r.look(ctx, tag, identity); err != nil {
+			return nil, err
+		}
 	}
-	return nil, r.storeError(s.name, err)
 }
 
 // storeError: a script that fails by itself is a bug; all else is a store that

@@ -1,0 +1,184 @@
+package presence
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// This file makes sure that no transition runs on a server that may have lost
+// writes before somebody has noticed.
+//
+// Replication is asynchronous: a failover may lose acknowledged writes, and
+// what was lost must be asserted again by the nodes that hold it (rollback.go).
+// A counter that goes back shows a loss only to who calls before others have
+// raised it again. So the detector is the server itself: every script's text
+// carries the identity of the server that this node has looked at, and with it
+// its hash does. On any other server, or on the same one after it was demoted
+// and promoted again, the hash is unknown: the answer is NOSCRIPT, nothing was
+// written, and the node looks before it loads. The check costs nothing at rest
+// and leaves no window.
+
+// identities are the servers this registry has looked at.
+type identities struct {
+	mu     sync.Mutex
+	byTag  map[string]string // partition tag -> identity of its server
+	loaded map[string]bool   // identities whose scripts were loaded by us
+	gens   map[string]int64  // partition tag -> generation last seen
+	turn   map[string]chan struct{}
+	copies map[string]bool // tags whose server has had replicas
+}
+
+func newIdentities() identities {
+	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}}
+}
+
+// tagOf returns the hash tag of a key of ours.
+func tagOf(key string) string {
+	_, rest, _ := strings.Cut(key, "{")
+	tag, _, _ := strings.Cut(rest, "}")
+	return tag
+}
+
+func (ids *identities) of(tag string) string {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	return ids.byTag[tag]
+}
+
+// look finds out which server a partition is on, raises the partition's
+// generation when that is another one than the partition was written on, and
+// loads all scripts there. stale is the identity that was found wrong: of many
+// callers who find the same, one looks and the others wait. Errors as in Call.
+func (r *Registry) look(ctx context.Context, tag, stale string) error {
+	ids := &r.ids
+	ids.mu.Lock()
+	turn := ids.turn[tag]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		ids.turn[tag] = turn
+	}
+	ids.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return r.storeError("look", ctx.Err())
+	}
+	defer func() { <-turn }()
+	if now := ids.of(tag); now != stale {
+		return nil // somebody else has looked meanwhile
+	}
+	// One connection for all of it: what answers is one process, and it cannot be
+	// another than the one the scripts are then loaded on.
+	conn, err := r.connection(ctx, tag)
+	if err != nil {
+		return r.storeError("look", err)
+	}
+	defer conn.Close()
+	meta := prefix + "{" + tag + "}:meta"
+	list, err := conn.Eval(ctx, source("adopt"), []string{meta, prefix + "{" + tag + "}:live"}, r.publish(), adoptHold.Milliseconds()).Slice()
+	if err != nil {
+		return r.storeError("look", err)
+	}
+	if len(list) != 4 {
+		return fmt.Errorf("adopt: unexpected reply of %d", len(list))
+	}
+	identity, raised, copies := fmt.Sprint(list[0]), fmt.Sprint(list[2]) == "1", fmt.Sprint(list[3]) != "0"
+	gen, err := strconv.ParseInt(fmt.Sprint(list[1]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("adopt: generation %v: %w", list[1], err)
+	}
+	if err := r.loadScripts(ctx, conn, identity, identity == stale); err != nil {
+		return err
+	}
+	ids.mu.Lock()
+	ids.byTag[tag] = identity
+	ids.copies[tag] = ids.copies[tag] || copies
+	ids.mu.Unlock()
+	if raised {
+		r.metrics.raised.Inc()
+		r.log.Warn("the store's server has changed; the partition has a new generation", "partition", tag, "gen", gen, "was", stale)
+	}
+	r.sawGeneration(tag, gen)
+	return nil
+}
+
+// loadScripts puts every script, signed for the server, on it. force loads them
+// although we have done so before (SCRIPT FLUSH).
+func (r *Registry) loadScripts(ctx context.Context, conn *redis.Conn, identity string, force bool) error {
+	r.ids.mu.Lock()
+	done := r.ids.loaded[identity]
+	r.ids.mu.Unlock()
+	if done && !force {
+		return nil
+	}
+	pipe := conn.Pipeline()
+	for _, s := range allScripts {
+		pipe.ScriptLoad(ctx, s.signed(r.cluster, identity).text)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return r.storeError("load scripts", err)
+	}
+	r.ids.mu.Lock()
+	r.ids.loaded[identity] = true
+	r.ids.mu.Unlock()
+	return nil
+}
+
+// connection returns one connection to the server that a tag is on.
+func (r *Registry) connection(ctx context.Context, tag string) (*redis.Conn, error) {
+	switch c := r.rdb.(type) {
+	case *redis.Client:
+		return c.Conn(), nil
+	case *redis.ClusterClient:
+		master, err := c.MasterForKey(ctx, "{"+tag+"}")
+		if err != nil {
+			return nil, err
+		}
+		return master.Conn(), nil
+	}
+	return nil, fmt.Errorf("presence: unknown kind of client %T", r.rdb)
+}
+
+func (r *Registry) publish() string {
+	if r.cluster {
+		return "SPUBLISH"
+	}
+	return "PUBLISH"
+}
+
+// sawGeneration notes a partition's generation and says when it has risen: what
+// this node holds there may be lost and must be asserted.
+func (r *Registry) sawGeneration(tag string, gen int64) {
+	if gen == 0 || tag == "reg" {
+		return
+	}
+	r.ids.mu.Lock()
+	was := r.ids.gens[tag]
+	if gen <= was {
+		r.ids.mu.Unlock()
+		return
+	}
+	r.ids.gens[tag] = gen
+	r.ids.mu.Unlock()
+	if was == 0 || r.cfg.Rolled == nil {
+		return
+	}
+	for _, p := range r.parts {
+		if p.Tag == tag {
+			r.cfg.Rolled(p, gen)
+		}
+	}
+}
+
+// Generation returns the generation last seen in a partition, 0 before the
+// first call there.
+func (r *Registry) Generation(p Partition) int64 {
+	r.ids.mu.Lock()
+	defer r.ids.mu.Unlock()
+	return r.ids.gens[p.Tag]
+}
