@@ -116,6 +116,9 @@ func (s *Server) onClose(ctx context.Context, _ *hub.Conn, ss *session, in switc
 		}
 		return nil, err
 	}
+	if err := s.reg.Safe(ctx, ss.claims.Org); err != nil {
+		return nil, err
+	}
 	if !operator && chat.Visitor != ss.claims.Person() {
 		return nil, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
 	}

@@ -24,6 +24,9 @@ func (s *Server) nudged(n routing.Nudge) {
 		s.marks.seen(n)
 	case 'c':
 		s.control(n)
+	case 's', 'k':
+		s.mirror.nudged(n)
+		s.hub.Deliver(n.Org, n.Persons, hub.ClassEvent, n.Frame)
 	default:
 		s.hub.Deliver(n.Org, n.Persons, hub.ClassEvent, n.Frame)
 	}
@@ -148,21 +151,8 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 // asserted under it; they are in grace still, so nobody saw them go.
 func (s *Server) rejoined(ctx context.Context, inc string) {
 	s.bus.Resubscribe()
-	minted := map[edge]int64{}
-	s.hub.Each(func(c *hub.Conn) bool {
-		if id, ok := c.Identity(); ok {
-			e := edge{id.Org, id.Person}
-			minted[e] = max(minted[e], id.Minted)
-		}
-		return true
-	})
-	for e, at := range minted {
-		_, err := s.reg.Enter(ctx, e.org, e.person, at)
-		switch switchboard.CodeOf(err) {
-		case "":
-		case switchboard.CodeLoggedOut, switchboard.CodeUnauthorized:
-			s.end(e.org, e.person, at, 0, "signed out")
-		default:
+	for e, at := range s.everyone() {
+		if err := s.enterAgain(ctx, e, at); err != nil {
 			s.log.Error("a person could not be asserted", "node", inc, "person", e.person, "err", err)
 			for _, c := range s.hub.Conns(e.org, e.person) {
 				c.End(switchboard.CloseMoving, "moving")

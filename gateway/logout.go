@@ -21,6 +21,16 @@ func (s *Server) signOut(ctx context.Context, org switchboard.OrgID, spec presen
 	if err := s.reg.NewOrder(ctx, org, spec); err != nil {
 		return presence.Order{}, err
 	}
+	s.mirror.ordered(org, spec)
+	o, err := s.carryOut(ctx, org, spec, threshold)
+	if err != nil {
+		return o, err
+	}
+	return o, s.reg.Safe(ctx, org) // what is answered must outlive the master
+}
+
+// carryOut works on an order until it is done, too large or too slow to wait for.
+func (s *Server) carryOut(ctx context.Context, org switchboard.OrgID, spec presence.OrderSpec, threshold int) (presence.Order, error) {
 	deadline := time.Now().Add(orderWithin)
 	for {
 		o, err := s.reg.Order(ctx, org, spec.ID)

@@ -12,6 +12,7 @@ type metrics struct {
 	hellos, refused *prometheus.CounterVec
 	helloSeconds    prometheus.Histogram
 	logouts         prometheus.Counter
+	restored        *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -31,7 +32,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		logouts: prometheus.NewCounter(prometheus.CounterOpts{Name: "switchboard_gateway_logged_out_sockets_total",
 			Help: "Sockets closed because their person was signed out."}),
 	}
+	m.restored = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "switchboard_gateway_chats_asserted_total",
+		Help: "Chats asserted after a partition's server had changed, by what the store did."}, []string{"what"})
 	m.hellos.WithLabelValues("ok")
-	reg.MustRegister(m.helloSeconds, m.logouts)
+	reg.MustRegister(m.helloSeconds, m.logouts, m.restored)
 	return m
 }

@@ -68,6 +68,9 @@ func (s *Server) onSignOut(ctx context.Context, c *hub.Conn, ss *session, in swi
 		return silent{}, nil
 	}
 	leaving, err := s.reg.SignOut(ctx, ss.claims.Org, ss.claims.Operator, in.When == "drain")
+	if err == nil {
+		err = s.reg.Safe(ctx, ss.claims.Org)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -164,6 +164,9 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	if err != nil {
 		return refuse(err)
 	}
+	if entered.Record != "" {
+		s.mirror.operator(edge{org, person}, entered.Record, s.reg.Generation(s.reg.Partition(org)))
+	}
 	if err := s.meetOrders(ctx, c, claims, entered.Orders); err != nil {
 		return refuse(err)
 	}
@@ -176,6 +179,7 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	if err != nil {
 		return refuse(err)
 	}
+	s.mirror.snapshot(org, snap)
 	ready, err := s.ready(ctx, ss, snap)
 	if err != nil {
 		return refuse(err)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,11 +31,12 @@ type identities struct {
 	loaded map[string]bool   // identities whose scripts were loaded by us
 	gens   map[string]int64  // partition tag -> generation last seen
 	turn   map[string]chan struct{}
-	copies map[string]bool // tags whose server has had replicas
+	copies map[string]bool      // tags whose server has had replicas
+	alone  map[string]time.Time // tags whose server confirms nothing, and since when
 }
 
 func newIdentities() identities {
-	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}}
+	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}}
 }
 
 // tagOf returns the hash tag of a key of ours.
@@ -172,6 +174,14 @@ func (r *Registry) sawGeneration(tag string, gen int64) {
 		if p.Tag == tag {
 			r.cfg.Rolled(p, gen)
 		}
+	}
+}
+
+// Noticed tells the registry of a generation that the bus brought: gen as it
+// stands in the message, channel for its hash tag.
+func (r *Registry) Noticed(channel, gen string) {
+	if n, err := strconv.ParseInt(gen, 10, 64); err == nil {
+		r.sawGeneration(tagOf(channel), n)
 	}
 }
 

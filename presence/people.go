@@ -71,6 +71,7 @@ func (o Operator) View(here bool) switchboard.OperatorView {
 // Entered is what a node learns when it holds a first socket of a person.
 type Entered struct {
 	Operator *Operator // nil for a visitor
+	Record   string    // the operator's record as the store holds it, for Restore
 	Back     bool      // the person was offline before
 	Orders   []switchboard.OrderID
 }
@@ -98,7 +99,7 @@ func (r *Registry) Enter(ctx context.Context, org switchboard.OrgID, person swit
 	}
 	e := Entered{Back: reply.Text(1) == "1"}
 	if raw := reply.Text(0); raw != "" {
-		e.Operator = new(Operator)
+		e.Operator, e.Record = new(Operator), raw
 		if err := json.Unmarshal([]byte(raw), e.Operator); err != nil {
 			return Entered{}, fmt.Errorf("operator record: %w", err)
 		}

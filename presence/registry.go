@@ -182,7 +182,7 @@ func (r *Registry) enterPartition(ctx context.Context, p Partition, inc string) 
 	if err := r.rdb.SAdd(ctx, keyParts, p.Tag).Err(); err != nil {
 		return r.storeError("parts", err)
 	}
-	raw, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live"), p.key("iq")}, inc)
+	raw, err := r.eval(ctx, scriptJoin, []string{p.key("meta"), p.key("live"), p.key("iq")}, inc, r.Generation(p), adoptHold.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -197,6 +197,24 @@ func (r *Registry) enterPartition(ctx context.Context, p Partition, inc string) 
 	r.entered[id] = true
 	r.mu.Unlock()
 	return nil
+}
+
+// Vanished says that this incarnation is not known any more in a partition it had
+// joined: the data is gone, or we were buried. It joins again, or learns of it.
+func (r *Registry) Vanished(ctx context.Context, p Partition) error {
+	inc := r.Incarnation()
+	known, err := r.rdb.HExists(ctx, keyNodes, inc).Result()
+	if err != nil {
+		return r.storeError("nodes", err)
+	}
+	if !known { // the beat finds out, and comes at once
+		r.fenced(inc)
+		return nil
+	}
+	r.mu.Lock()
+	delete(r.entered, inc+"/"+p.Tag)
+	r.mu.Unlock()
+	return r.enterPartition(ctx, p, inc)
 }
 
 // Now returns the time of an organization's Redis server in Unix ms.

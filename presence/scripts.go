@@ -96,6 +96,9 @@ var (
 	scriptOrderMore  = ledger("ordermore")
 	scriptOrderApply = ledger("orderapply")
 
+	scriptRestore  = ledger("restore")
+	scriptAsserted = bare("asserted")
+
 	scriptNumber = bare("number")
 	scriptJoin   = bare("join")
 	scriptSweep  = bare("sweep")

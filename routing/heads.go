@@ -32,6 +32,11 @@ func (l *lane) lookAtHeads(ctx context.Context) {
 			continue
 		}
 		head, err := cmd.Int64()
+		if errors.Is(err, redis.Nil) {
+			if err := l.b.reg.Vanished(ctx, p); err != nil {
+				l.b.log.Warn("a partition that has lost us could not be joined", "partition", p.Tag, "err", err)
+			}
+		}
 		last, known := l.last[p.Tag]
 		if err != nil || !known || head <= last {
 			delete(l.behind, p.Tag)

@@ -220,6 +220,7 @@ type Snapshot struct {
 	Self    json.RawMessage // an operator's view as JSON; nil for a visitor
 	Leaving json.RawMessage // a "leaving" frame when a logout waits
 	Chats   []Chat          // active, waiting and offered ones
+	Records []string        // of the same chats, as the store holds them, for Restore
 }
 
 // Snapshot returns what a person holds now, in one step of the store.
@@ -245,7 +246,7 @@ func (r *Router) Snapshot(ctx context.Context, org switchboard.OrgID, person swi
 		}
 		here := reply.Text(i+1) == "1"
 		c.Here = &here
-		s.Chats = append(s.Chats, c)
+		s.Chats, s.Records = append(s.Chats, c), append(s.Records, reply.Text(i))
 	}
 	return s, nil
 }

@@ -14,10 +14,12 @@ import (
 type Nudge struct {
 	Org     switchboard.OrgID
 	Persons []switchboard.PersonID
-	Class   byte               // 'm' message, 'e' event, 't' typing and viewing, 'c' control
+	Class   byte               // 'm' message, 'e' event, 's' self, 'k' chat, 't' typing and viewing, 'c' control
 	Chat    switchboard.ChatID // of a message
 	Seq     int64              // of a message
 	Frame   []byte             // one JSON object
+	Record  string             // of an 's' or 'k': the operator or chat as the store holds it
+	Gen     int64              // the partition's generation
 }
 
 // Event is one broadcast: something changed that a watcher of the organization
@@ -50,6 +52,10 @@ func (l *lane) take(m *redis.Message) {
 		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
 		return
 	}
+	if f[3] == "gen" { // a server has changed: nobody's event
+		l.b.reg.Noticed(m.Channel, f[0])
+		return
+	}
 	l.b.to.Event(Event{Org: switchboard.OrgID(org), Topic: f[3], Ctr: ctr, Body: []byte(f[4])})
 }
 
@@ -71,10 +77,18 @@ func (l *lane) takeNudge(p presence.Partition, payload string) {
 		l.b.m.gaps.Inc()
 		l.b.to.Gap(p)
 	}
+	if !seen || gen != f[0] {
+		l.b.reg.Noticed(p.Inbox(l.inc), f[0])
+	}
 	l.last[p.Tag], l.gen[p.Tag] = seq, f[0]
 	n := Nudge{Org: switchboard.OrgID(org), Class: f[4][0], Frame: []byte(f[5])}
 	for who := range strings.SplitSeq(f[3], ",") {
 		n.Persons = append(n.Persons, switchboard.PersonID(who))
+	}
+	n.Gen, _ = strconv.ParseInt(f[0], 10, 64) // our own digits
+	if n.Class == 's' || n.Class == 'k' {
+		frame, record, _ := strings.Cut(f[5], "\t")
+		n.Frame, n.Record = []byte(frame), record
 	}
 	if n.Class == 'm' {
 		chat, at, _ := strings.Cut(f[4][1:], ":")

@@ -135,10 +135,11 @@ func (r *Router) Start(ctx context.Context, org switchboard.OrgID, o Opening) (c
 	p := r.reg.Partition(org)
 	// The id first, in a call of its own: the keys of the chat's log must be known
 	// to the caller. An id that is then not used is no harm.
-	id, err := r.rdb.HIncrBy(ctx, p.Key(org, "org"), "chats", 1).Result()
+	number, err := r.reg.CallBare(ctx, org, scriptNumber, []string{p.Block(org).Meta, p.Key(org, "org")})
 	if err != nil {
-		return chat, false, storeError(err)
+		return chat, false, err
 	}
+	id := number.Int(0)
 	info, err := json.Marshal(o.Info)
 	if err != nil {
 		return chat, false, err

@@ -51,6 +51,7 @@ var (
 	scriptCreate        = script("create")
 	scriptRefreshNew    = script("refreshnew")
 	scriptRefreshRotate = script("refreshrotate")
+	scriptOrderID       = script("order")
 	scriptSigningKey    = script("signingkey")
 )
 

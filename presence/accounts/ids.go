@@ -41,8 +41,11 @@ func (s *Store) NextTeam(ctx context.Context) (switchboard.TeamID, error) {
 
 // NextOrder gives out the id of a logout order, unique over all organizations.
 func (s *Store) NextOrder(ctx context.Context) (switchboard.OrderID, error) {
-	id, err := s.next(ctx, "order", 1)
-	return switchboard.OrderID(id), err
+	id, err := scriptOrderID.Run(ctx, s.rdb, []string{keyIDs}, "order").Int64()
+	if err != nil {
+		return 0, storeError("next order", err)
+	}
+	return switchboard.OrderID(id), nil
 }
 
 // BindOperators says that the n operators from first on are of an organization.

@@ -19,8 +19,8 @@ if inc ~= '0' and redis.call('SISMEMBER', LIVE, inc) == 0 then return {'FENCED',
 
 local clock = redis.call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local head = redis.call('HMGET', META, 'gen', 'ctr')
-local GEN, CTR, WAKE = head[1] or '1', head[2] or '0', '0'
+local head = redis.call('HMGET', META, 'gen', 'ctr', 'hold')
+local GEN, CTR, WAKE, HOLD = head[1] or '1', head[2] or '0', '0', tonumber(head[3] or '0')
 local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
 -- A group's members stand in one score band of 2^45 in free and in queue, so
 -- that both are one key for the whole organization (presence/keys.go says why).
@@ -33,6 +33,12 @@ local function get(key, field)
   return raw and cjson.decode(raw) or nil
 end
 local function put(key, field, value) redis.call('HSET', key, field, cjson.encode(value)) end
+-- putChat stores a chat under its next revision: after a rollback the higher one
+-- of two copies is the later one (routing/scripts/restore.lua).
+local function putChat(c)
+  c.rev = (c.rev or 0) + 1
+  put(CHAT, c.id, c)
+end
 local function later(ms, member) redis.call('ZADD', DUE, int(NOW + ms), member) end
 local function rung(member) -- is this deadline due? It is kept until finished.
   local at = redis.call('ZSCORE', DUE, member)
@@ -131,7 +137,7 @@ local function release(rec, cid, reason)
   local c = get(CHAT, cid)
   if not c or c.state ~= 'offered' or c.op ~= rec.id then return end
   c.state, c.op, c.token, c.opname = 'waiting', nil, nil, nil
-  put(CHAT, cid, c)
+  putChat(c)
   redis.call('ZADD', QUEUE, c.score, cid)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
   WAKE = '1'
@@ -184,13 +190,16 @@ local function settle(rec)
     end
   end
   if can and redis.call('EXISTS', QUEUE) == 1 then WAKE = '1' end
+  rec.rev, rec.g = (rec.rev or 0) + 1, GEN
   put(OP, rec.id, rec)
   local now = mark(rec, link, n)
   if before[rec.id] ~= now then
     before[rec.id] = now
     local json = cjson.encode(view(rec, link, n))
     cast('operators', json)
-    tell({'o' .. rec.id}, 'e', '{"t":"self",' .. string.sub(json, 2))
+    -- With the whole record behind it: the operator's nodes keep it, to assert it
+    -- when a failover loses it (rollback.go).
+    tell({'o' .. rec.id}, 's', '{"t":"self",' .. string.sub(json, 2) .. '\t' .. cjson.encode(rec))
   end
   return can
 end

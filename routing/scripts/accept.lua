@@ -14,7 +14,7 @@ rec.missed = nil
 drop(rec, 'offer:' .. c.id)
 hold(rec, 'chat:' .. c.id)
 redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. c.id)
-put(CHAT, c.id, c)
+putChat(c)
 settle(rec)
 tell({'o' .. rec.id}, 'e', {t = 'offer.gone', chat = c.id, reason = 'accepted'})
 tellChat(c)

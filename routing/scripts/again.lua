@@ -7,7 +7,7 @@ redis.call('ZREM', DUE, alarm)
 local c = get(CHAT, ARGV[4])
 if c and c.declined then
   c.declined = nil
-  put(CHAT, c.id, c)
+  putChat(c)
   if c.state == 'waiting' then match() end
 end
 return reply('OK')

@@ -15,7 +15,7 @@ if ARGV[7] == 'declined' and (int(c.op) ~= ARGV[4] or c.token ~= ARGV[6]) then r
 local rec = open(int(c.op))
 c.declined = c.declined or {}
 c.declined[int(c.op)] = 1
-put(CHAT, c.id, c)
+putChat(c)
 redis.call('ZADD', DUE, 'NX', int(NOW + 10000), 'again/' .. org .. '/' .. c.id)
 release(rec, ARGV[5], ARGV[7])
 if ARGV[7] == 'timeout' then

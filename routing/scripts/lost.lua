@@ -16,7 +16,7 @@ if rec and (rec.account == 2 or not redis.call('HGET', LINK, 'o' .. ARGV[4])) th
     if c and c.state == 'active' and c.op == rec.id then
       enqueue(c)
       returned = returned + 1
-      tell({c.visitor}, 'e', forVisitor(c))
+      tellVisitor(c)
     end
   end
   redis.call('ZREM', DUE, alarm)

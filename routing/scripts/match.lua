@@ -27,15 +27,19 @@ local function forOperator(c)
   f.here = (link and link ~= '-') and true or false
   return f
 end
+-- A party's nodes get the chat's record with it and keep it, to assert it when a
+-- failover loses it (restore.lua).
+local function tellVisitor(c) tell({c.visitor}, 'k', cjson.encode(forVisitor(c)) .. '\t' .. cjson.encode(c)) end
+local function tellOperator(c) tell({'o' .. c.op}, 'k', cjson.encode(forOperator(c)) .. '\t' .. cjson.encode(c)) end
 local function tellChat(c)
-  tell({c.visitor}, 'e', forVisitor(c))
-  if c.op and c.state ~= 'offered' then tell({'o' .. c.op}, 'e', forOperator(c)) end
+  tellVisitor(c)
+  if c.op and c.state ~= 'offered' then tellOperator(c) end
 end
 
 -- enqueue puts a chat at its own place: the score is given once, at the start.
 local function enqueue(c)
   c.state, c.op, c.opname, c.token = 'waiting', nil, nil, nil
-  put(CHAT, c.id, c)
+  putChat(c)
   redis.call('ZADD', QUEUE, c.score, c.id)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
 end
@@ -81,14 +85,14 @@ local function assign(c, rec, tm)
     c.state = 'active'
     c.ops[tostring(rec.id)] = 1
     hold(rec, 'chat:' .. c.id)
-    put(CHAT, c.id, c)
+    putChat(c)
     settle(rec)
     tellChat(c)
     return
   end
   c.state = 'offered'
   hold(rec, 'offer:' .. c.id)
-  put(CHAT, c.id, c)
+  putChat(c)
   local ttl = tm.offer_ms or 15000
   later(ttl, 'offer/' .. org .. '/' .. c.id)
   settle(rec)
@@ -117,6 +121,7 @@ end
 local function match()
   local lo, looked, made = 0, 0, 0
   WAKE = '0'
+  if NOW < HOLD then return 0 end -- after a failover: what looks free may be taken
   while lo < 256 and looked < 64 do
     local first = redis.call('ZRANGEBYSCORE', QUEUE, int(lo * BAND), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     if not first[1] then break end

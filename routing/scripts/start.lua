@@ -26,5 +26,5 @@ if ARGV[9] ~= '' then
 end
 if match() == 0 then castQueue() end
 c = get(CHAT, id)
-if c.state ~= 'active' then tell({visitor}, 'e', forVisitor(c)) end -- the visitor's other tabs; of an active one match() told
+if c.state ~= 'active' then tellVisitor(c) end -- the visitor's other tabs; of an active one match() told
 return reply('OK', cjson.encode(c), c.state == 'waiting' and place(c) or 0)

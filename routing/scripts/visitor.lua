@@ -14,5 +14,5 @@ if redis.call('HGET', LINK, visitor) then
 else
   redis.call('ZADD', DUE, 'NX', int(NOW + ARGV[6]), 'silent/' .. org .. '/' .. cid)
 end
-if c.state == 'active' then tell({'o' .. c.op}, 'e', forOperator(c)) end
+if c.state == 'active' then tellOperator(c) end
 return reply('OK', c.id)

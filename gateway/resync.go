@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
+)
+
+// resyncs are the partitions whose generation has risen and that this node has
+// yet to assert itself in.
+type resyncs struct {
+	mu   sync.Mutex
+	due  map[presence.Partition]int64 // the generation
+	some chan struct{}                // one slot
+}
+
+func newResyncs() *resyncs {
+	return &resyncs{due: map[presence.Partition]int64{}, some: make(chan struct{}, 1)}
+}
+
+func (r *resyncs) add(p presence.Partition, gen int64) {
+	r.mu.Lock()
+	r.due[p] = max(r.due[p], gen)
+	r.mu.Unlock()
+	select {
+	case r.some <- struct{}{}:
+	default:
+	}
+}
+
+func (r *resyncs) take() map[presence.Partition]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := r.due
+	r.due = map[presence.Partition]int64{}
+	return due
+}
+
+// resync asserts this node's people wherever a partition's server has changed.
+// What fails is tried again; the store merges, so doing it twice is harmless.
+func (s *Server) resync(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.resyncs.some:
+		}
+		for p, gen := range s.resyncs.take() {
+			if err := s.assert(ctx, p, gen); err != nil && ctx.Err() == nil {
+				s.log.Warn("what this node holds could not be asserted; it is tried again", "partition", p.Tag, "gen", gen, "err", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(250 * time.Millisecond):
+				}
+				s.resyncs.add(p, gen)
+			}
+		}
+	}
+}
+
+// assert tells the store what this node holds in a partition (the order of the
+// steps is presence/rollback.go's), then has its people look at what they hold.
+func (s *Server) assert(ctx context.Context, p presence.Partition, gen int64) error {
+	began := time.Now()
+	people, chats, orders := s.mirror.held(p)
+	for org, records := range people {
+		if err := s.reg.EnsureOrg(ctx, org); err != nil {
+			return err
+		}
+		if err := s.reg.Restore(ctx, org, true, records); err != nil {
+			return err
+		}
+	}
+	if err := s.enterAll(ctx, p); err != nil {
+		return err
+	}
+	for org, records := range chats {
+		for _, record := range records {
+			what, err := s.router.Restore(ctx, org, record)
+			if err != nil {
+				return err
+			}
+			s.metrics.restored.WithLabelValues(what).Inc()
+		}
+	}
+	for org, records := range people {
+		if err := s.reg.Restore(ctx, org, false, records); err != nil {
+			return err
+		}
+	}
+	err := s.reg.Strays(ctx, p, func(org switchboard.OrgID, who switchboard.PersonID) bool { return len(s.hub.Conns(org, who)) > 0 })
+	if err != nil {
+		return err
+	}
+	for _, o := range orders {
+		if _, err := s.reg.Order(ctx, o.org, o.spec.ID); switchboard.CodeOf(err) == switchboard.CodeNotFound {
+			if err := s.reg.NewOrder(ctx, o.org, o.spec); err != nil { // its deadline has somebody carry it out
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := s.reg.Asserted(ctx, p, gen); err != nil {
+		return err
+	}
+	s.mirror.settled(p, gen)
+	s.repair(ctx, p)
+	s.log.Info("asserted what this node holds", "partition", p.Tag, "gen", gen, "people", len(people), "took", time.Since(began))
+	return nil
+}
+
+// enterAll asserts the edges of everybody here in a partition. Whoever must not
+// come in any more is told so.
+func (s *Server) enterAll(ctx context.Context, p presence.Partition) error {
+	for e, minted := range s.everyone() {
+		if s.reg.Partition(e.org) != p {
+			continue
+		}
+		if err := s.enterAgain(ctx, e, minted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// everyone returns the people here and the mint time of their newest token.
+func (s *Server) everyone() map[edge]int64 {
+	minted := map[edge]int64{}
+	s.hub.Each(func(c *hub.Conn) bool {
+		if id, ok := c.Identity(); ok {
+			e := edge{id.Org, id.Person}
+			minted[e] = max(minted[e], id.Minted)
+		}
+		return true
+	})
+	return minted
+}
+
+func (s *Server) enterAgain(ctx context.Context, e edge, minted int64) error {
+	_, err := s.reg.Enter(ctx, e.org, e.person, minted)
+	switch switchboard.CodeOf(err) {
+	case switchboard.CodeLoggedOut, switchboard.CodeUnauthorized:
+		s.end(e.org, e.person, minted, 0, "signed out")
+		return nil
+	}
+	return err
+}
