@@ -48,6 +48,9 @@ type Config struct {
 	// changed and writes may be lost. Assert what this node holds (rollback.go).
 	// It must not block.
 	Rolled func(p Partition, gen int64)
+	// Away is called when the store of some partitions stops or begins to answer.
+	// It must not block.
+	Away func(parts []Partition, away bool)
 
 	Beat, BuryAfter, Sweep, Grace, CrashGrace time.Duration
 
@@ -66,6 +69,7 @@ type Registry struct {
 	parts   []Partition
 
 	ids     identities
+	lanes   map[string]*lane
 	inc     atomic.Pointer[string] // this node's incarnation
 	refence chan struct{}          // one slot: this incarnation was fenced
 
@@ -99,6 +103,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, cfg Config) (*Registry
 	for i, tag := range tags(Partitions) {
 		r.parts = append(r.parts, Partition{Index: i, Tag: tag})
 	}
+	r.lanes = r.newLanes()
 	if err := r.checkTags(ctx); err != nil {
 		return nil, err
 	}

@@ -204,7 +204,7 @@ func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...a
 			}
 			continue
 		}
-		raw, err := r.rdb.EvalSha(ctx, s.signed(r.cluster, identity).sha, keys, args...).Result()
+		raw, err := r.lane(tag).call(ctx, s.signed(r.cluster, identity).sha, keys, args)
 		if err == nil || errors.Is(err, redis.Nil) {
 			return raw, nil
 		}
@@ -221,6 +221,10 @@ func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...a
 // cannot be reached and may be asked again.
 func (r *Registry) storeError(what string, err error) error {
 	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	var ours *switchboard.Error
+	if errors.As(err, &ours) {
 		return err
 	}
 	text := err.Error()
