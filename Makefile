@@ -10,7 +10,7 @@ DATA ?= data
 FUZZTIME ?= 20s
 RACES ?= 10000
 
-.PHONY: help run demo build test lint web bench load fuzz races clean
+.PHONY: help run demo build test lint web bench load fuzz races away clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ fuzz: ## each fuzz target for FUZZTIME=20s
 races: ## the races of logout and assignment, each RACES=10000 times
 	@.ci/need redis-server
 	RACES=$(RACES) go test -race -count=1 -timeout 60m ./routing ./presence -run 'TestAssign|Race' -v
+
+away: ## Redis hangs and dies for 3 s, 30 s and 3 minutes
+	@.ci/need redis-server
+	AWAY=3s,30s,3m go test -race -count=1 -timeout 20m ./gateway -run TestRedisAway -v
 
 clean: ## remove what make built; the demo's data folder stays
 	rm -rf bin web/.build load.json

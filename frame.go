@@ -75,6 +75,7 @@ const (
 	KindLogout    Kind = "logout"
 	KindMoving    Kind = "moving"
 	KindGap       Kind = "gap"
+	KindDegraded  Kind = "degraded"
 )
 
 // Position is where a reader stands in a chat's log: "<seq>-<gen>", the id of

@@ -30,6 +30,7 @@ type board struct {
 	hub    *hub.Hub
 	reg    *presence.Registry
 	router *routing.Router
+	away   func(presence.Partition) time.Duration // for how long the store has been away
 	log    *slog.Logger
 
 	mu   sync.Mutex
@@ -52,8 +53,8 @@ type roster struct {
 // loaded anew.
 const maxEarly = 10_000
 
-func newBoard(h *hub.Hub, reg *presence.Registry, router *routing.Router, log *slog.Logger) *board {
-	return &board{hub: h, reg: reg, router: router, log: log, orgs: map[switchboard.OrgID]*roster{}}
+func newBoard(h *hub.Hub, reg *presence.Registry, router *routing.Router, away func(presence.Partition) time.Duration, log *slog.Logger) *board {
+	return &board{hub: h, reg: reg, router: router, away: away, log: log, orgs: map[switchboard.OrgID]*roster{}}
 }
 
 // heard takes one change of an organization.
@@ -189,7 +190,7 @@ func (b *board) load(ctx context.Context, org switchboard.OrgID) error {
 		}
 	}
 	r.early = nil
-	b.hub.Publish(org, topicOperators, hub.ClassPresence, r.frame(true))
+	b.hub.Publish(org, topicOperators, hub.ClassPresence, r.frame(true, 0))
 	clear(r.changed)
 	clear(r.newcome)
 	return nil
@@ -209,7 +210,7 @@ func (b *board) flush() {
 			continue
 		}
 		if len(r.changed) > 0 {
-			b.hub.Publish(org, topicOperators, hub.ClassPresence, r.frame(false))
+			b.hub.Publish(org, topicOperators, hub.ClassPresence, r.frame(false, 0))
 			clear(r.changed)
 		}
 		queue := mustJSON(queueFrame{switchboard.KindQueue, r.waiting})
@@ -218,7 +219,7 @@ func (b *board) flush() {
 			r.queue = false
 		}
 		if len(r.newcome) > 0 {
-			full := r.frame(true)
+			full := r.frame(true, b.away(b.reg.Partition(org)))
 			for c, topics := range r.newcome {
 				if slices.Contains(topics, topicOperators) {
 					c.Send(hub.ClassPresence, full)
@@ -237,13 +238,15 @@ type queueFrame struct {
 	Waiting int64            `json:"waiting"`
 }
 
-// frame builds a presence object of all operators, or of the changed ones.
-func (r *roster) frame(full bool) []byte {
+// frame builds a presence object of all operators, or of the changed ones. age
+// is how old a snapshot from memory is while the store is away.
+func (r *roster) frame(full bool, age time.Duration) []byte {
 	f := struct {
 		T         switchboard.Kind  `json:"t"`
 		Full      bool              `json:"full,omitempty"`
+		AgeMS     int64             `json:"age_ms,omitempty"`
 		Operators []json.RawMessage `json:"operators"`
-	}{T: switchboard.KindPresence, Full: full, Operators: []json.RawMessage{}}
+	}{T: switchboard.KindPresence, Full: full, AgeMS: age.Milliseconds(), Operators: []json.RawMessage{}}
 	if full {
 		for _, v := range r.views {
 			f.Operators = append(f.Operators, v)

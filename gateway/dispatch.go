@@ -77,7 +77,7 @@ func (s *Server) dispatch(c *hub.Conn, ss *session, in switchboard.In) {
 	switch a := answer.(type) {
 	case nil:
 		if in.Re != "" {
-			c.Send(hub.ClassEvent, mustJSON(okFrame{switchboard.KindOK, in.Re}))
+			c.Send(hub.ClassEvent, mustJSON(okFrame{T: switchboard.KindOK, Re: in.Re}))
 		}
 	case silent:
 	case []byte:
@@ -90,6 +90,8 @@ func (s *Server) dispatch(c *hub.Conn, ss *session, in switchboard.In) {
 type okFrame struct {
 	T  switchboard.Kind `json:"t"`
 	Re string           `json:"re"`
+	// Latched: the store is away; this is kept and carried out when it is back.
+	Latched bool `json:"latched,omitempty"`
 }
 
 type errorFrame struct {

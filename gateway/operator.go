@@ -31,8 +31,11 @@ func (s *Server) onStatus(ctx context.Context, _ *hub.Conn, ss *session, in swit
 	if !slices.Contains(known, in.Status) {
 		return nil, switchboard.Invalid("status", "not a status that can be chosen here")
 	}
-	_, err = s.reg.SetStatus(ctx, ss.claims.Org, ss.claims.Operator, presence.StatusChange{Status: in.Status, Version: in.Version, Source: "operator"})
-	return nil, err
+	change := presence.StatusChange{Status: in.Status, Version: in.Version, Source: "operator"}
+	if _, err = s.reg.SetStatus(ctx, ss.claims.Org, ss.claims.Operator, change); err != nil {
+		return s.latchStatus(ss, in, change, err)
+	}
+	return nil, nil
 }
 
 func (s *Server) onAccept(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {

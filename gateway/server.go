@@ -33,13 +33,14 @@ type Server struct {
 	limits   *limiters
 	metrics  *metrics
 
-	board   *board
-	marks   *marks
-	wakes   *wakes
-	tasks   *tasks
-	leaves  *leaves
-	mirror  *mirror
-	resyncs *resyncs
+	board    *board
+	marks    *marks
+	wakes    *wakes
+	tasks    *tasks
+	leaves   *leaves
+	mirror   *mirror
+	degraded *degraded
+	resyncs  *resyncs
 
 	listener, ops net.Listener
 	draining      atomic.Bool
@@ -63,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.tokens = NewTokens(cfg.Accounts.SigningKey, cfg.Accounts.VerificationKey)
 	s.limits = newLimiters(cfg.Limits, cfg.Registerer)
 	s.wakes, s.tasks, s.leaves = newWakes(), newTasks(), newLeaves()
-	s.resyncs = newResyncs()
+	s.resyncs, s.degraded = newResyncs(), newDegraded()
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -104,6 +105,7 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	p.Wake = s.wakes.add
 	p.Rejoined = s.rejoined
 	p.Rolled = s.resyncs.add
+	p.Away = s.degraded.set
 	if s.reg, err = presence.Open(ctx, s.cfg.Redis, p); err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	s.router = routing.New(s.reg, s.cfg.Redis, r)
 	s.bus = s.router.NewBus(routing.Listener{Nudge: s.nudged, Event: s.heard, Gap: s.missed})
 	s.hub = hub.New(s.cfg.Hub, hub.Handlers{Frame: s.frame, Closed: s.closed, Expired: s.expired, Refresh: s.refresh}, s.cfg.Registerer, s.log)
-	s.board = newBoard(s.hub, s.reg, s.router, s.log)
+	s.board = newBoard(s.hub, s.reg, s.router, s.degraded.age, s.log)
 	s.marks = newMarks(s.hub)
 	s.mirror = newMirror(s.hub, s.reg)
 	return nil
@@ -152,7 +154,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("subscribe to the node's inboxes: %w", err), s.closeListeners())
 	}
 	leaseWG.Go(func() { leaseErr = s.reg.Run(lease, s.router.Ring) })
-	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.marks.run, s.mirror.run, s.resync, s.retryLeaves} {
+	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.marks.run, s.mirror.run, s.resync, s.watchStore, s.retryLeaves} {
 		workWG.Go(func() { run(work) })
 	}
 	socketWG.Go(func() { s.hub.Run(sockets) }) // returns nil only

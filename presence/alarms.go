@@ -95,7 +95,7 @@ func (r *Registry) answer(ctx context.Context, alarm string, ring func(context.C
 	r.metrics.alarms.Inc()
 	switch kind {
 	case alarmGrace:
-		_, err := r.Call(ctx, org, scriptGrace, nil, id)
+		_, err := r.Call(ctx, org, scriptGrace, nil, id, r.spare(r.Partition(org)).Milliseconds())
 		return err
 	case alarmWrap:
 		_, err := r.Call(ctx, org, scriptWrap, nil, id)

@@ -83,13 +83,29 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// awayChanged tells of a server that stopped or began to answer.
-func (r *Registry) awayChanged(parts []Partition, away bool) {
+// spare returns the further grace of people in a partition whose store was away:
+// they could not come back, and are given the time that a crash gives.
+func (r *Registry) spare(p Partition) time.Duration {
+	r.ids.mu.Lock()
+	defer r.ids.mu.Unlock()
+	return max(0, time.Until(r.ids.spare[p.Tag]))
+}
+
+// awayChanged tells of a server that stopped or began to answer; outage is how
+// long it did not.
+func (r *Registry) awayChanged(parts []Partition, away bool, outage time.Duration) {
+	if !away && outage >= r.cfg.Beat {
+		r.ids.mu.Lock()
+		for _, p := range parts {
+			r.ids.spare[p.Tag] = time.Now().Add(r.cfg.CrashGrace)
+		}
+		r.ids.mu.Unlock()
+	}
 	if away {
 		r.metrics.opened.Inc()
 		r.log.Warn("the store does not answer; calls are refused until it does", "partitions", len(parts))
 	} else {
-		r.log.Info("the store answers again", "partitions", len(parts))
+		r.log.Info("the store answers again", "partitions", len(parts), "outage", outage)
 	}
 	if r.cfg.Away != nil && len(parts) > 0 {
 		r.cfg.Away(parts, away)

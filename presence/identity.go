@@ -33,10 +33,11 @@ type identities struct {
 	turn   map[string]chan struct{}
 	copies map[string]bool      // tags whose server has had replicas
 	alone  map[string]time.Time // tags whose server confirms nothing, and since when
+	spare  map[string]time.Time // tags whose server was away: nobody's grace ends before
 }
 
 func newIdentities() identities {
-	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}}
+	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}}
 }
 
 // tagOf returns the hash tag of a key of ours.

@@ -202,6 +202,7 @@ func (l *lane) fly(batch []*ask) {
 	}
 	var refused []*ask
 	l.mu.Lock()
+	began := l.breaker.since
 	changed := l.breaker.note(away, late, time.Now())
 	open := l.breaker.open
 	if open { // nobody waits for a store that does not answer
@@ -213,6 +214,6 @@ func (l *lane) fly(batch []*ask) {
 		a.out <- answer{nil, errAway}
 	}
 	if changed {
-		l.r.awayChanged(l.parts, open)
+		l.r.awayChanged(l.parts, open, time.Since(began))
 	}
 }

@@ -109,7 +109,7 @@ export const fromServer = {
     offers: list(plainOffer),
   }),
   ping: object({ t: oneOf('ping') }),
-  ok: object({ t: oneOf('ok'), re: optional(text) }),
+  ok: object({ t: oneOf('ok'), re: optional(text), latched: optional(flag) }),
   error: object({
     t: oneOf('error'),
     re: optional(text),
@@ -147,6 +147,7 @@ export const fromServer = {
     t: oneOf('presence'),
     re: optional(text),
     full: optional(flag),
+    age_ms: optional(integer), // of a snapshot while the store is away
     operators: list(operatorView),
   }),
   queue: object({ t: oneOf('queue'), waiting: integer }),
@@ -175,6 +176,7 @@ export const fromServer = {
   logout: object({ t: oneOf('logout'), order: optional(integer), reason: optional(text) }),
   moving: object({ t: oneOf('moving'), in_ms: integer }),
   gap: object({ t: oneOf('gap'), chats: optional(list(integer)) }),
+  degraded: object({ t: oneOf('degraded'), on: flag }),
 };
 
 const re = { re: optional(text) };

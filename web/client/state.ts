@@ -42,6 +42,8 @@ export interface ClientState {
   readonly queue: number | undefined;
   readonly leaving: Frame<'leaving'> | undefined;
   readonly loggedOut: Frame<'logout'> | undefined;
+  /** The desk's store is away: what is shown is from memory, nothing can be sent. */
+  readonly degraded: boolean;
 }
 
 export const initial: ClientState = {
@@ -56,6 +58,7 @@ export const initial: ClientState = {
   queue: undefined,
   leaving: undefined,
   loggedOut: undefined,
+  degraded: false,
 };
 
 /** Finished chats that stay visible; older ones leave the state. */
@@ -100,6 +103,8 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
       return mark(s, 'typing', frame, now);
     case 'viewing':
       return mark(s, 'viewing', frame, now);
+    case 'degraded':
+      return { ...s, degraded: frame.on };
     case 'leaving':
       return { ...s, leaving: frame };
     case 'logout':
@@ -118,6 +123,7 @@ function ready(s: ClientState, frame: Frame<'ready'>, now: number): ClientState 
     offers: new Map(frame.offers.map((o) => [o.chat, { ...o, until: now + o.ttl_ms }])),
     leaving: frame.self?.leaving ? (s.leaving ?? { t: 'leaving' }) : undefined,
     loggedOut: undefined,
+    degraded: false, // a node whose store is away answers no hello
   };
   // ready lists every open chat: what we thought open and is not there has ended while we were away.
   const chats = new Map(next.chats);

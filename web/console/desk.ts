@@ -72,7 +72,7 @@ export class Desk {
     }
     this.element.dataset['open'] = String(this.#open !== 0);
     this.#live.set(s.link.at);
-    this.#link.update(s.link);
+    this.#link.update(s.link, s.degraded);
     setText(this.#name, s.me?.name || self?.name || '…');
     if (self) setText(this.#work, [count(self.chats, 'chat'), count(self.calls, 'call'), `${s.queue ?? 0} waiting`].join(' · '));
     this.#picker.update(s);

@@ -53,7 +53,7 @@ export class Board {
   }
 
   #draw(s: ClientState): void {
-    this.#link.update(s.link);
+    this.#link.update(s.link, s.degraded);
     this.#live.set(s.link.at);
     setText(this.#name, s.me?.name ?? '');
     show(this.#leaving, s.leaving !== undefined);

@@ -149,11 +149,10 @@ export class People {
   }
 }
 
-/** What the status does not say: the choice behind it, and a link that is being waited for. */
+/** What the status does not say: role, and the choice behind it. */
 function detail(o: Operator): string {
   const parts = [];
   if (o.role !== 'operator') parts.push(o.role === 'admin' ? 'Admin' : 'Supervisor');
-  if (o.status !== 'Offline' && !o.here) parts.push('connection lost');
   if (o.status !== 'Offline' && o.intent !== o.status) parts.push(`set to ${o.intent}`);
   return parts.join(' · ');
 }

@@ -121,7 +121,7 @@ class Widget {
     // Nothing to hear: no connection is kept for a form.
     if (this.#chat === 0 && s.link.at === 'open' && !this.#starting) return this.#client.stop();
     const chat = s.chats.get(this.#chat);
-    this.#link.update(s.link);
+    this.#link.update(s.link, s.degraded);
     show(this.#form.element, !chat);
     show(this.#talk.element, chat !== undefined);
     const state = chat?.info.state;

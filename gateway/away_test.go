@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence/redisd/redistest"
+)
+
+// F5, F6: Redis hangs, or is killed and comes back from its file. Sockets stay,
+// refusals are clear and quick, a status that was chosen meanwhile is carried
+// out, nobody is flipped, and what is sent after the return is stored within a
+// second. 3 s by default; AWAY=3s,30s,3m runs the longer ones (make away).
+//
+// Seen red with awayChanged giving no spare (people in grace went offline on the
+// return), with latchStatus refusing, and with the breaker never opening.
+func TestRedisAway(t *testing.T) {
+	lengths := os.Getenv("AWAY")
+	if lengths == "" {
+		lengths = "3s"
+	}
+	for text := range strings.SplitSeq(lengths, ",") {
+		away, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatalf("AWAY: %v", err)
+		}
+		t.Run("frozen for "+text, func(t *testing.T) {
+			redisAway(t, away, func(s stoppable) (back func()) { return redistest.Freeze(t, s.Pid()) })
+		})
+		t.Run("killed for "+text, func(t *testing.T) {
+			redisAway(t, away, func(s stoppable) (back func()) {
+				if err := s.Kill(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if err := s.Restart(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+type stoppable interface {
+	Pid() int
+	Kill(context.Context) error
+	Restart(context.Context) error
+}
+
+func redisAway(t *testing.T, away time.Duration, stop func(stoppable) (back func())) {
+	server := redistest.Start(t, true)
+	cl := newClusterOn(t, func() redis.UniversalClient { return redis.NewClient(server.Options()) }, 2)
+	supervisor := cl.hello(cl.nodes[0], cl.token(cl.operator("Boss", switchboard.RoleSupervisor, 1)), `,"watch":["operators"]`)
+	mina := cl.operator("Mina", switchboard.RoleOperator, 1)
+	operator, visitor, chat := cl.talk(cl.token(mina), cl.visitor(cl.nodes[0], "Bo"))
+	operator.say(chat, "before")
+	visitor.heard("before")
+	inGrace := cl.operator("Grace", switchboard.RoleOperator, 1)
+	graceToken := cl.token(inGrace)
+	lost := cl.available(cl.nodes[1], graceToken)
+	supervisor.until("Available", func(m map[string]any) bool { return m["t"] == "presence" && shows(m, inGrace, "Available") })
+	lost.ws.CloseNow() // in grace, and cannot come back while the store is away
+
+	back := stop(server)
+	began := time.Now()
+	n := operator.count()
+	operator.after(0, "degraded", func(m map[string]any) bool { return m["t"] == "degraded" && m["on"] == true })
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("people were told after %v", took)
+	}
+	quick := time.Now()
+	if m := operator.request(`{"t":"message","chat":%d,"cmid":"while","text":"x"}`, chat); m["code"] != "unavailable" || m["retry_ms"] == nil || m["cmid"] != "while" {
+		t.Errorf("a message while away: %v", m)
+	}
+	if took := time.Since(quick); took > 1500*time.Millisecond {
+		t.Errorf("refused after %v", took)
+	}
+	operator.send(`{"t":"status","status":"Meal"}`) // the last choice counts
+	if m := operator.request(`{"t":"status","status":"Break"}`); m["t"] != "ok" || m["latched"] != true {
+		t.Errorf("a status while away: %v", m)
+	}
+	marks := supervisor.count()
+	for time.Since(began) < away {
+		time.Sleep(50 * time.Millisecond) // the outage itself
+	}
+	back()
+	returned := time.Now()
+	poll(t, "a message to be stored again", 10*time.Second, func() bool {
+		return operator.request(`{"t":"message","chat":%d,"cmid":"while","text":"x"}`, chat)["t"] == "ack"
+	})
+	if took := time.Since(returned); took > 2500*time.Millisecond {
+		t.Errorf("the first message was stored %v after the return", took)
+	}
+	visitor.learns(chat, "while")
+	operator.after(n, "the latched status", func(m map[string]any) bool { return m["t"] == "self" && m["intent"] == "Break" })
+	operator.after(n, "the end of degraded", func(m map[string]any) bool { return m["t"] == "degraded" && m["on"] == false })
+	cl.hello(cl.nodes[0], graceToken) // within the spare time
+	if m := operator.request(`{"t":"status","status":"Unavailable"}`); m["t"] != "ok" {
+		t.Error(m)
+	}
+	supervisor.until("news of after the return", func(m map[string]any) bool {
+		return m["t"] == "presence" && shows(m, mina, "In-chat") && strings.Contains(fmt.Sprint(m), "intent:Unavailable")
+	})
+	for _, m := range supervisor.all()[marks:] {
+		if m["t"] == "presence" && shows(m, inGrace, "Offline") {
+			t.Errorf("somebody was flipped: %v", m)
+		}
+	}
+	for i, p := range []*peer{operator, visitor, supervisor} {
+		p.mu.Lock()
+		if p.closed != nil {
+			t.Errorf("socket %d ended: %v", i, p.closed)
+		}
+		p.mu.Unlock()
+	}
+	cl.check()
+}
+
+// learns waits until a message has come, live or, after a gap that was told, by
+// the resume that a client then sends.
+func (p *peer) learns(chat int64, cmid string) {
+	p.t.Helper()
+	asked := 0
+	p.until(cmid, func(map[string]any) bool { // called with the lock held
+		gaps := 0
+		for _, m := range p.got {
+			switch m["t"] {
+			case "message":
+				if m["cmid"] == cmid {
+					return true
+				}
+			case "resumed":
+				if strings.Contains(fmt.Sprint(m["messages"]), "cmid:"+cmid+" ") {
+					return true
+				}
+			case "gap":
+				gaps++
+			}
+		}
+		if gaps > asked {
+			asked = gaps
+			p.send(`{"t":"resume","chats":[{"chat":%d}]}`, chat)
+		}
+		return false
+	})
+}
