@@ -10,7 +10,7 @@ DATA ?= data
 FUZZTIME ?= 20s
 RACES ?= 10000
 
-.PHONY: help run demo build test lint web bench load fuzz races away clean
+.PHONY: help run demo build test lint web bench load fuzz races chaos away clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ fuzz: ## each fuzz target for FUZZTIME=20s
 races: ## the races of logout and assignment, each RACES=10000 times
 	@.ci/need redis-server
 	RACES=$(RACES) go test -race -count=1 -timeout 60m ./routing ./presence -run 'TestAssign|Race' -v
+
+chaos: ## the fault matrix, CHAOS=3 times as large, SEED=1
+	@.ci/need redis-server
+	CHAOS=$(or $(CHAOS),3) SEED=$(or $(SEED),1) go test -race -count=1 -timeout 40m ./gateway -run TestChaos -v
 
 away: ## Redis hangs and dies for 3 s, 30 s and 3 minutes
 	@.ci/need redis-server

@@ -21,6 +21,15 @@ func TestSmallLoad(t *testing.T) {
 	cl := newCluster(t, 3)
 	s := loadtest.Small()
 	s.Bounds.MessageP99, s.Bounds.RoutingP99, s.Bounds.Recovery = time.Minute, time.Minute, time.Minute
+	targets := cl.crowd(s)
+	targets.Restart = func(_ context.Context, i int) error { return cl.restart(i) }
+	cl.play(s, targets)
+}
+
+// crowd makes the people of a scenario and says where the nodes are.
+func (cl *cluster) crowd(s loadtest.Scenario) loadtest.Targets {
+	t := cl.t
+	t.Helper()
 	ctx := t.Context()
 	team, err := cl.accounts.NextTeam(ctx)
 	if err != nil {
@@ -35,21 +44,34 @@ func TestSmallLoad(t *testing.T) {
 	if _, _, err := cl.accounts.AddCredential(ctx, accounts.Credential{Kind: accounts.ChatHub, Company: cl.company.ID, Login: "load"}, "load-password"); err != nil {
 		t.Fatal(err)
 	}
-	targets := loadtest.Targets{Org: cl.org.ID, Team: team, Login: "load", Password: "load-password",
-		Restart: func(_ context.Context, i int) error {
-			addr := cl.nodes[i].Addr()
-			if err := cl.nodes[i].stop(); err != nil {
-				return err
-			}
-			last := len(cl.nodes)
-			cl.addNode(func(cfg *Config) { cfg.Listen = addr })
-			cl.nodes[i], cl.nodes = cl.nodes[last], cl.nodes[:last]
-			return nil
-		}}
+	targets := loadtest.Targets{Org: cl.org.ID, Team: team, Login: "load", Password: "load-password"}
 	for _, n := range cl.nodes {
 		targets.Nodes = append(targets.Nodes, loadtest.Node{URL: "http://" + n.Addr()})
 	}
-	report, err := loadtest.Run(ctx, s, targets)
+	return targets
+}
+
+// restart drains a node and starts it again at its address.
+func (cl *cluster) restart(i int) error {
+	if err := cl.nodes[i].stop(); err != nil {
+		return err
+	}
+	cl.again(i)
+	return nil
+}
+
+// again starts a node that has ended at its address.
+func (cl *cluster) again(i int) {
+	addr, last := cl.nodes[i].Addr(), len(cl.nodes)
+	cl.addNode(func(cfg *Config) { cfg.Listen = addr })
+	cl.nodes[i], cl.nodes = cl.nodes[last], cl.nodes[:last]
+}
+
+// play runs a scenario, prints what was seen and checks the invariants.
+func (cl *cluster) play(s loadtest.Scenario, targets loadtest.Targets) {
+	t := cl.t
+	t.Helper()
+	report, err := loadtest.Run(t.Context(), s, targets)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,18 @@ func (r *run) restartNode(ctx context.Context) {
 	r.note(func(w *restart) { w.done = true })
 }
 
+// fault waits for its time and lets the targets go wrong. It runs on its own
+// goroutine.
+func (r *run) fault(ctx context.Context) {
+	if !sleep(ctx, r.scenario.FaultAt) {
+		return
+	}
+	r.say("things go wrong")
+	r.note(func(w *restart) { w.asked, w.around = time.Now(), r.scenario.Bounds.Around })
+	err := r.targets.Fault(ctx)
+	r.note(func(w *restart) { w.answered, w.back, w.err, w.done = time.Now(), time.Now(), err, true })
+}
+
 func (r *run) note(f func(*restart)) {
 	r.mu.Lock()
 	f(&r.restart)

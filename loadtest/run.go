@@ -223,6 +223,9 @@ func (r *run) chats(ctx context.Context, crew *sync.WaitGroup) error {
 	if s.RestartAt > 0 {
 		crew.Go(func() { r.restartNode(ctx) })
 	}
+	if s.FaultAt > 0 {
+		crew.Go(func() { r.fault(ctx) })
+	}
 	tick := time.NewTicker(censusEvery)
 	defer tick.Stop()
 	until := r.begun.Add(s.Arrivals + s.Patience)

@@ -30,6 +30,7 @@ type Scenario struct {
 
 	RestartAt   time.Duration // after the first chat; 0: no restart
 	RestartNode int           // index into Targets.Nodes
+	FaultAt     time.Duration // after the first chat; 0: no fault
 	Patience    time.Duration // after Arrivals, for all chats to end
 	Idle        time.Duration // rest of the connected crowd before memory is measured
 	Settle      time.Duration // at most, for the last acks and deliveries
@@ -65,6 +66,9 @@ type Targets struct {
 	// Restart stops the node, gently or not, and starts it again at the same
 	// address; it returns when the node answers.
 	Restart func(ctx context.Context, node int) error
+	// Fault does something to the nodes or their store at Scenario.FaultAt, and
+	// puts it right; latency around it is kept apart, as around a restart.
+	Fault func(ctx context.Context) error
 	// Resident is the memory of a node's process, in bytes.
 	Resident func(node int) (int64, error)
 	// Commands is how many commands Redis has done.
@@ -138,6 +142,7 @@ func (s *Scenario) check(t *Targets) error {
 	need(s.ConnectRate > 0, "connect rate must be above 0")
 	need(s.RestartAt == 0 || s.RestartNode >= 0 && s.RestartNode < len(t.Nodes), "there is no node %d to restart", s.RestartNode)
 	need(s.RestartAt == 0 || t.Restart != nil, "these targets cannot be restarted")
+	need(s.FaultAt == 0 || t.Fault != nil && s.RestartAt == 0, "a fault needs targets that know one, and no restart beside it")
 	for i, n := range t.Nodes {
 		need(n.Weight >= 0, "node %d: weight below 0", i)
 	}
