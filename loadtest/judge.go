@@ -158,14 +158,14 @@ func (b Bounds) broken(s *Scenario, r *Report) []string {
 		}
 	}
 	m, c := r.Messages, r.Chats
-	need(m.Lost <= b.Lost, "lost: %d messages, at most %d", m.Lost, b.Lost)
+	need(b.Rollback || m.Lost <= b.Lost, "lost: %d messages, at most %d", m.Lost, b.Lost)
 	need(m.Repeated <= b.Repeated, "repeated: %d messages, at most %d", m.Repeated, b.Repeated)
 	need(m.OutOfOrder <= b.OutOfOrder, "out of order: %d messages, at most %d", m.OutOfOrder, b.OutOfOrder)
 	need(m.Unacked == 0, "unacked: %d messages got no answer", m.Unacked)
 	need(r.Wire.AcksMissing == 0, "acks: %d did not come within %s on a live socket", r.Wire.AcksMissing, ackWithin)
-	need(m.Forked == 0, "forked: %d times two witnesses disagree on a sequence", m.Forked)
+	need(b.Rollback || m.Forked == 0, "forked: %d times two witnesses disagree on a sequence", m.Forked)
 	need(m.Strangers == 0, "strangers: %d messages were sent by nobody", m.Strangers)
-	need(c.Finished == s.Visitors, "finished: %d of %d chats", c.Finished, s.Visitors)
+	need(b.Rollback && c.Finished > s.Visitors/4 || c.Finished == s.Visitors, "finished: %d of %d chats", c.Finished, s.Visitors)
 	need(c.Double == 0, "held by two: %d chats", c.Double)
 	need(c.OverLimit == 0, "over the limit: %d times", c.OverLimit)
 	need(c.Second == 0, "second chats: %d", c.Second)

@@ -41,11 +41,15 @@ type Scenario struct {
 // Bounds are what a run must keep; a broken one is named in the report.
 type Bounds struct {
 	Lost, Repeated, OutOfOrder int
-	Around                     time.Duration // after a restart is asked for, in which the next two do not hold
-	MessageP99                 time.Duration // outside the time around the restart
-	RoutingP99                 time.Duration // while operators are free, outside that time
-	CrossNode                  float64       // share of chats whose two sides are on different nodes
-	Recovery                   time.Duration // from the restart until all its people are back
+	// Rollback: the fault makes the store lose what it acknowledged. Lost messages,
+	// sequences that were given twice, and chats that wait for a lost message are
+	// then counted and not judged.
+	Rollback   bool
+	Around     time.Duration // after a restart is asked for, in which the next two do not hold
+	MessageP99 time.Duration // outside the time around the restart
+	RoutingP99 time.Duration // while operators are free, outside that time
+	CrossNode  float64       // share of chats whose two sides are on different nodes
+	Recovery   time.Duration // from the restart until all its people are back
 }
 
 // Node is one gateway.

@@ -24,3 +24,11 @@ func Freeze(t testing.TB, pid int) (thaw func()) {
 	t.Cleanup(thaw)
 	return thaw
 }
+
+// Thaw lets a frozen process go on before the test ends.
+func Thaw(t testing.TB, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Error(err)
+	}
+}
