@@ -10,10 +10,10 @@ DATA ?= data
 FUZZTIME ?= 20s
 RACES ?= 10000
 
-.PHONY: help run demo build test lint web bench load fuzz races chaos away clean
+.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat fuzz races chaos away clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## start NODES=1 nodes with a demo company on PORT=8081 and print links
 	@if .ci/need redis-server; then demo=; else \
@@ -40,6 +40,10 @@ web: ## type-check and test the browser side
 
 bench: ## run the benchmarks of all packages
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-idle bench-storm bench-fanout bench-chat: build ## what sockets, storms, fan-out and chat cost, beside a floor
+	@.ci/need redis-server
+	bin/bench $(@:bench-%=%) $(BENCH)
 
 load: build ## 200 operators and 2,000 visitors on three nodes, with a verdict
 	@.ci/need redis-server

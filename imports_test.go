@@ -27,12 +27,13 @@ var arrows = map[string][]string{
 	"gateway":                   {"", "hub", "presence", "presence/accounts", "routing", "web"},
 	"loadtest":                  {""},
 	"cmd/loadtest":              {"", "loadtest"},
+	"cmd/bench":                 {"", "gateway", "hub", "presence", "presence/accounts", "presence/redisd"},
 	"cmd/switchboard":           {"", "gateway", "presence", "presence/accounts", "presence/redisd", "routing"},
 }
 
 // outside says who may import what else of weight; everyone else may not.
 var outside = map[string][]string{
-	"github.com/coder/websocket":       {"hub", "gateway", "loadtest"},
+	"github.com/coder/websocket":       {"hub", "gateway", "loadtest", "cmd/bench"},
 	"github.com/go-chi/chi/v5":         {"gateway"},
 	"github.com/golang-jwt/jwt/v5":     {"gateway"},
 	"github.com/evanw/esbuild/pkg/api": {"web/build"},

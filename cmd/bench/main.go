@@ -1,0 +1,172 @@
+// Command bench measures what Switchboard promises of speed and size, each time
+// beside a floor in the same run: idle, storm, fanout and chat (make bench-idle
+// and so on). It starts its own Redis, nodes and crowds as processes: the same
+// binary with the hidden commands node, bare and crowd. Exit status: 0 all
+// bounds hold, 1 a bound is broken, 2 it could not be run.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// benches are what may be asked for; the others are what it starts itself.
+var benches = map[string]func(ctx context.Context, b *bench) error{
+	"idle": idle, "storm": storm, "fanout": fanout, "chat": chat,
+}
+
+func run(ctx context.Context, args []string) int {
+	name := ""
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "node":
+		return hidden(node(ctx, args))
+	case "hubnode":
+		return hidden(hubnode(ctx, args))
+	case "barewrites":
+		return hidden(barewrites(ctx, args))
+	case "bare":
+		return hidden(bare(ctx, args))
+	case "crowd":
+		return hidden(crowd(ctx, args))
+	}
+	f := flag.NewFlagSet("bench "+name, flag.ContinueOnError)
+	b := &bench{name: name}
+	f.BoolVar(&b.small, "small", false, "a few hundred sockets and seconds; what is slow is printed and not judged")
+	f.DurationVar(&b.settle, "settle", time.Minute, "rest before memory is measured, and how long it is watched")
+	f.StringVar(&b.json, "json", "", "file to write the figures to")
+	do, ok := benches[name]
+	if !ok || f.Parse(args) != nil || f.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "usage: bench idle|storm|fanout|chat [-small] [-settle 60s] [-json file]")
+		return 2
+	}
+	if b.small {
+		b.settle = min(b.settle, 3*time.Second)
+	}
+	fmt.Printf("bench %s, load average before: %s\n", name, loadAverage())
+	err := do(ctx, b)
+	b.stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 2
+	}
+	return b.verdict()
+}
+
+func hidden(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 2
+	}
+	return 0
+}
+
+// bench is one run: what it started and what it found.
+type bench struct {
+	name    string
+	small   bool
+	settle  time.Duration
+	json    string
+	figures []figure
+	ends    []func()
+}
+
+// figure is one measured number and the bound on it, if any.
+type figure struct {
+	What  string  `json:"what"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	Bound string  `json:"bound,omitempty"` // "<= 13"
+	Held  bool    `json:"held"`
+}
+
+// find notes a number without a bound.
+func (b *bench) find(what string, value float64, unit string) {
+	b.add(figure{what, value, unit, "", true})
+}
+
+// most and least note a number with its bound. A small run does not judge time.
+func (b *bench) most(what string, value float64, unit string, bound float64) {
+	b.add(figure{what, value, unit, fmt.Sprintf("<= %g", bound), value <= bound || b.small})
+}
+
+func (b *bench) least(what string, value float64, unit string, bound float64) {
+	b.add(figure{what, value, unit, fmt.Sprintf(">= %g", bound), value >= bound || b.small})
+}
+
+// must notes what also a small run is judged by.
+func (b *bench) must(what string, value, bound float64) {
+	b.add(figure{what, value, "", fmt.Sprintf("= %g", bound), value == bound})
+}
+
+func (b *bench) add(f figure) {
+	b.figures = append(b.figures, f)
+	mark := ""
+	if !f.Held {
+		mark = "   BROKEN"
+	}
+	fmt.Printf("  %-58s %12.3f %-10s %s%s\n", f.What, f.Value, f.Unit, f.Bound, mark)
+}
+
+func (b *bench) verdict() int {
+	code := 0
+	for _, f := range b.figures {
+		if !f.Held {
+			code = 1
+		}
+	}
+	if b.json != "" {
+		raw, err := json.MarshalIndent(b.figures, "", "  ")
+		if err == nil {
+			err = os.WriteFile(b.json, append(raw, '\n'), 0o644)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			return 2
+		}
+	}
+	fmt.Println(map[int]string{0: "PASSED  every bound holds", 1: "BROKEN"}[code])
+	return code
+}
+
+// stop ends what was started, last first.
+func (b *bench) stop() {
+	for i := len(b.ends) - 1; i >= 0; i-- {
+		b.ends[i]()
+	}
+	b.ends = nil
+}
+
+func loadAverage() string {
+	raw, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(raw))[:3], " ")
+}
+
+// quantile returns the p-th part of sorted or unsorted milliseconds.
+func quantile(ms []float64, p float64) float64 {
+	if len(ms) == 0 {
+		return -1
+	}
+	s := append([]float64(nil), ms...)
+	sort.Float64s(s)
+	return s[min(len(s)-1, int(p*float64(len(s))))]
+}
