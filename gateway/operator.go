@@ -134,10 +134,8 @@ func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot) 
 	if cl.Audience == AudienceVisitor {
 		f.Role = switchboard.RoleVisitor
 	}
+	f.Now = snap.Now
 	var err error
-	if f.Now, err = s.reg.Now(ctx); err != nil {
-		return nil, err
-	}
 	if !cl.Expires.IsZero() {
 		f.Expires = cl.Expires.UnixMilli()
 	}

@@ -16,25 +16,35 @@ import (
 func (r *Registry) sweepLoop(ctx context.Context, l *lease, ring func(context.Context, string, switchboard.OrgID, string) error) {
 	tick := time.NewTicker(r.cfg.Sweep)
 	defer tick.Stop()
-	for {
+	for round := 0; ; round++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		// The dead are looked for when somebody was buried, and now and again: at rest
+		// nearly all that Redis is asked is this.
+		dead := l.lostSome() || round%deadEvery == 0
 		for _, p := range l.mine() {
-			if err := r.sweep(ctx, p, ring); err != nil && ctx.Err() == nil {
+			if err := r.sweep(ctx, p, dead, ring); err != nil && ctx.Err() == nil {
 				r.log.Warn("sweep failed", "node", r.Incarnation(), "partition", p.Tag, "err", err)
 			}
 		}
 	}
 }
 
-// sweep answers up to 10 x 100 due alarms of one partition, then reaps.
-func (r *Registry) sweep(ctx context.Context, p Partition, ring func(context.Context, string, switchboard.OrgID, string) error) error {
+// deadEvery is how many sweeps go by at most between two looks for the dead.
+const deadEvery = 10
+
+// sweep answers up to 10 x 100 due alarms of one partition, then reaps if asked.
+func (r *Registry) sweep(ctx context.Context, p Partition, dead bool, ring func(context.Context, string, switchboard.OrgID, string) error) error {
 	const batch = 100
+	who := 0
+	if dead {
+		who = 1
+	}
 	for round := range 10 {
-		raw, err := r.eval(ctx, scriptSweep, []string{p.key("due"), p.key("iq")}, batch)
+		raw, err := r.eval(ctx, scriptSweep, []string{p.key("due"), p.key("iq")}, batch, who)
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ type lease struct {
 	mu      sync.Mutex
 	alive   []string            // incarnations in the registry at the last beat
 	parts   map[string]bool     // tags of partitions in use
+	lost    int                 // sweeps yet to look for what the dead hold
 	seen    map[string]sighting // only the beat loop writes
 	beaten  time.Time           // last beat that reached Redis
 	doubted time.Time           // when half of the nodes looked dead and the second look began
@@ -83,6 +84,11 @@ func (l *lease) beat(ctx context.Context) error {
 	}
 	slices.Sort(alive)
 	l.mu.Lock()
+	for _, was := range l.alive {
+		if !slices.Contains(alive, was) {
+			l.lost = 3 // sweeps: one that is under way has asked before
+		}
+	}
 	l.alive, l.parts = alive, parts
 	l.mu.Unlock()
 	l.seen, l.beaten = seen, now
@@ -150,6 +156,17 @@ func (r *Registry) fenced(inc string) {
 	case r.refence <- struct{}{}:
 	default:
 	}
+}
+
+// lostSome reports whether somebody was buried lately.
+func (l *lease) lostSome() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost == 0 {
+		return false
+	}
+	l.lost--
+	return true
 }
 
 // mine reports the partitions in use whose chores fall to this node, with all

@@ -219,6 +219,7 @@ func (r *Router) Find(ctx context.Context, org switchboard.OrgID, chat switchboa
 type Snapshot struct {
 	Self    json.RawMessage // an operator's view as JSON; nil for a visitor
 	Leaving json.RawMessage // a "leaving" frame when a logout waits
+	Now     int64           // Redis ms of the snapshot
 	Chats   []Chat          // active, waiting and offered ones
 	Records []string        // of the same chats, as the store holds them, for Restore
 }
@@ -239,7 +240,8 @@ func (r *Router) Snapshot(ctx context.Context, org switchboard.OrgID, person swi
 	if t := reply.Text(1); t != "" {
 		s.Leaving = json.RawMessage(t)
 	}
-	for i := 2; i+1 < reply.Len(); i += 2 {
+	s.Now = reply.Int(2)
+	for i := 3; i+1 < reply.Len(); i += 2 {
 		c, err := decodeChat(reply.Text(i))
 		if err != nil {
 			return s, err

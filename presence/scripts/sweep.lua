@@ -1,5 +1,5 @@
 -- sweep: what is due in a partition, and who has something there.
--- KEYS 1 due; 2 iq   ARGV 1 how many
+-- KEYS 1 due; 2 iq   ARGV 1 how many; 2 '1': say who has something here too
 -- Returns {members due, oldest first}, {incarnations that live here or are not yet
 --   reaped to the end}, ms the oldest is late
 -- Changes nothing: whoever answers an alarm removes it in the same step.
@@ -11,4 +11,4 @@ for k = 1, #due, 2 do
   names[#names + 1] = due[k]
   late = math.max(late, now - tonumber(due[k + 1]))
 end
-return {names, redis.call('HKEYS', KEYS[2]), late}
+return {names, ARGV[2] == '1' and redis.call('HKEYS', KEYS[2]) or {}, late}

@@ -1,6 +1,6 @@
 -- snapshot: the chats and offers a person holds now.
 -- ARGV 3 nonce (unused); 4 person
--- Returns OK, own view JSON ('' for a visitor), leaving JSON ('' unless leaving), then
+-- Returns OK, own view JSON ('' for a visitor), leaving JSON ('' unless leaving), now, then
 --   pairs: chat JSON, '1' when its visitor is connected
 -- Changes nothing.
 local person, out = ARGV[4], {}
@@ -32,4 +32,4 @@ for _, cid in ipairs(ids) do
     out[#out + 1] = (link and link ~= '-') and '1' or '0'
   end
 end
-return reply('OK', own, leaving, unpack(out))
+return reply('OK', own, leaving, int(NOW), unpack(out))
