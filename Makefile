@@ -13,7 +13,7 @@ RACES ?= 10000
 .PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat fuzz races chaos away clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## start NODES=1 nodes with a demo company on PORT=8081 and print links
 	@if .ci/need redis-server; then demo=; else \
@@ -38,10 +38,10 @@ web: ## type-check and test the browser side
 	@.ci/need node npm chromium
 	@.ci/web
 
-bench: ## run the benchmarks of all packages
+bench: ## Go benchmarks of all packages; bench-idle, -storm, -fanout, -chat are the large ones
 	go test -run '^$$' -bench . -benchmem ./...
 
-bench-idle bench-storm bench-fanout bench-chat: build ## what sockets, storms, fan-out and chat cost, beside a floor
+bench-idle bench-storm bench-fanout bench-chat: build
 	@.ci/need redis-server
 	bin/bench $(@:bench-%=%) $(BENCH)
 
