@@ -154,7 +154,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("subscribe to the node's inboxes: %w", err), s.closeListeners())
 	}
 	leaseWG.Go(func() { leaseErr = s.reg.Run(lease, s.router.Ring) })
-	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.marks.run, s.mirror.run, s.resync, s.watchStore, s.retryLeaves} {
+	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.marks.run, s.mirror.run, s.tidy, s.resync, s.watchStore, s.retryLeaves} {
 		workWG.Go(func() { run(work) })
 	}
 	socketWG.Go(func() { s.hub.Run(sockets) }) // returns nil only

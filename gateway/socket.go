@@ -82,6 +82,9 @@ func originAllowed(origin, host string, sites []string) bool {
 	return strings.EqualFold(u.Host, host) || slices.ContainsFunc(sites, func(site string) bool { return strings.EqualFold(site, origin) })
 }
 
+// pongFrame is the answer to a ping as every client of ours writes it.
+const pongFrame = `{"t":"pong"}`
+
 // frame handles one frame of a socket: hello first, then whatever the table of
 // dispatch.go knows.
 func (s *Server) frame(c *hub.Conn, frame []byte) {
@@ -89,6 +92,9 @@ func (s *Server) frame(c *hub.Conn, frame []byte) {
 	if !ok {
 		c.End(switchboard.CloseProtocol, "no session")
 		return
+	}
+	if ss.open && string(frame) == pongFrame {
+		return // most of what an idle node hears; the hub has noted that it came
 	}
 	lines, err := switchboard.SplitFrame(frame)
 	if err != nil {

@@ -192,6 +192,10 @@ func (h *Hub) Stats() Stats {
 	return Stats{Sockets: open, Identified: int(h.identified.Load()), Queued: h.queued.Load()}
 }
 
+// Moved counts sockets that were opened, from the first on; a caller sees by it
+// whether many come and go.
+func (h *Hub) Moved() uint64 { return h.ids.Load() }
+
 // now is the hub's clock: nanoseconds, never going back. It starts at 1, so that
 // 0 can mean never.
 func (h *Hub) now() int64 { return h.at(time.Now()) }

@@ -88,7 +88,8 @@ func (l *lane) takeNudge(p presence.Partition, payload string) {
 	n.Gen, _ = strconv.ParseInt(f[0], 10, 64) // our own digits
 	if n.Class == 's' || n.Class == 'k' {
 		frame, record, _ := strings.Cut(f[5], "\t")
-		n.Frame, n.Record = []byte(frame), record
+		// A copy: the record is kept, and would keep the whole message.
+		n.Frame, n.Record = []byte(frame), strings.Clone(record)
 	}
 	if n.Class == 'm' {
 		chat, at, _ := strings.Cut(f[4][1:], ":")
