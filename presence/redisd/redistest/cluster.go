@@ -100,12 +100,13 @@ func MoveSlot(ctx context.Context, t testing.TB, tag string, processes []*Proces
 		if ids[i], err = p.Client().Do(ctx, "CLUSTER", "MYID").Text(); err != nil {
 			t.Fatal(err)
 		}
-		ranges, err := p.Client().ClusterSlots(ctx).Result()
+		shards, err := p.Client().ClusterShards(ctx).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range ranges {
-			if int64(r.Start) <= slot && slot <= int64(r.End) && r.Nodes[0].ID == ids[i] {
+		for _, shard := range shards {
+			has := slices.ContainsFunc(shard.Slots, func(r redis.SlotRange) bool { return r.Start <= slot && slot <= r.End })
+			if has && slices.ContainsFunc(shard.Nodes, func(n redis.Node) bool { return n.ID == ids[i] && n.Role == "master" }) {
 				from = i
 			}
 		}
