@@ -216,7 +216,8 @@ type Offer struct {
 	Visitor *Visitor `json:"visitor"`
 }
 
-// OperatorView is the public state of an operator: what a board shows.
+// OperatorView is the public state of an operator: what a board shows. It has
+// more fields than most structs here because one frame must say all of it.
 type OperatorView struct {
 	ID      OperatorID `json:"id"`
 	Name    string     `json:"name"`
@@ -232,6 +233,10 @@ type OperatorView struct {
 	Offers  int        `json:"offers"`
 	Here    bool       `json:"here"` // holds a socket, or lost it less than the grace ago
 	Leaving bool       `json:"leaving,omitempty"`
+	Source  string     `json:"source,omitempty"` // who set Intent: operator, supervisor or system
+	Reason  string     `json:"reason,omitempty"` // of Intent
+	Until   int64      `json:"until,omitempty"`  // when Intent ends by itself, Unix ms
+	Next    string     `json:"next,omitempty"`   // pending: the intent after the last chat or call
 }
 
 // Presence carries operators to a watcher: Full replaces everything known,

@@ -93,6 +93,9 @@ const (
 	StatusInChat  = "In-chat"
 	StatusWrapUp  = "Wrap-up"
 	StatusOffline = "Offline"
+
+	StatusAway         = "Away"         // every connection is idle
+	StatusUnresponsive = "Unresponsive" // offers got no answer
 )
 
 // Computed reports whether a status name is one that only the system derives.
@@ -103,6 +106,10 @@ func Computed(status string) bool {
 	}
 	return false
 }
+
+// Automatic reports whether a status is one that only the system sets as an
+// intent, over what a person chose.
+func Automatic(status string) bool { return status == StatusAway || status == StatusUnresponsive }
 
 // States of a chat.
 const (

@@ -31,7 +31,7 @@ func (s *Server) onStatus(ctx context.Context, _ *hub.Conn, ss *session, in swit
 	if !slices.Contains(known, in.Status) {
 		return nil, switchboard.Invalid("status", "not a status that can be chosen here")
 	}
-	change := presence.StatusChange{Status: in.Status, Version: in.Version, Source: "operator"}
+	change := presence.StatusChange{Status: in.Status, Version: in.Version, By: string(ss.claims.Person()), Minted: ss.claims.Minted}
 	if _, err = s.reg.SetStatus(ctx, ss.claims.Org, ss.claims.Operator, change); err != nil {
 		return s.latchStatus(ss, in, change, err)
 	}

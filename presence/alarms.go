@@ -114,6 +114,14 @@ func (r *Registry) answer(ctx context.Context, alarm string, ring func(context.C
 		op, call, _ := strings.Cut(id, "/")
 		_, err := r.Call(ctx, org, scriptCall, nil, op, call, 0, "ring")
 		return err
+	case alarmUntil:
+		_, err := r.Call(ctx, org, scriptLapse, nil, id)
+		return err
+	case alarmIdle:
+		_, err := r.Call(ctx, org, scriptIdle, nil, id, "ring")
+		return err
+	case alarmFlap:
+		return r.flapping(ctx, org, id)
 	case alarmOrder:
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {

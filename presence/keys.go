@@ -44,6 +44,7 @@ import (
 //	o:order:<id>:wait     set     nodes that have yet to scan for it       30 days once it is done
 //	o:order:<id>:res      hash    operator id -> outcome (JSON)            30 days once it is done
 //	o:audit               stream  who, what, why, when                     about 100,000 entries
+//	o:history             stream  changes of intents and outward statuses  about 200,000 entries (20 MB)
 //
 // Channels: {T}:in:<inc> is a node's inbox, {T}:bc the partition's broadcast.
 const prefix = "sb:"
@@ -54,6 +55,9 @@ const (
 	alarmWrap  = "wrap"  // operator: wrap-up is over
 	alarmCall  = "call"  // operator/call: a call's lease is over
 	alarmOrder = "order" // order: a logout order is not finished
+	alarmUntil = "until" // operator: a temporary status ends
+	alarmIdle  = "idle"  // operator: idle, and was busy or put back to work
+	alarmFlap  = "flap"  // operator: automatic changes of the status were stopped
 
 	// Those below are answered by routing.
 
@@ -94,7 +98,8 @@ func (p Partition) Key(org switchboard.OrgID, name string) string {
 }
 
 // block returns KEYS 1..16 of every script behind the operator prelude; own is
-// the incarnation whose crash index the script may change.
+// the incarnation whose crash index the script may change. The history is the
+// last of KEYS, behind those that a script adds.
 func (p Partition) block(org switchboard.OrgID, own string) []string {
 	return []string{
 		p.key("meta"), p.key("live"), p.key("deaf"), p.key("iq"), p.key("due"), p.key("own:" + own),

@@ -24,7 +24,11 @@ type Operator struct {
 	Limit   int                    `json:"limit,omitempty"` // chats and offers at a time; 0: the organization's
 	Intent  string                 `json:"intent"`
 	Source  string                 `json:"source,omitempty"` // who set the intent: operator, supervisor, system
-	Version int64                  `json:"version"`
+	Reason  string                 `json:"why,omitempty"`    // of the intent
+	Version int64                  `json:"version"`          // counts changes of the intent and of what is pending
+	Until   int64                  `json:"till,omitempty"`   // when a temporary intent ends, Redis ms; 0: never
+	Back    []Covered              `json:"back,omitempty"`   // what it goes back to, the nearest last
+	Pending *Pending               `json:"pend,omitempty"`   // chosen for when the last chat or call ends
 	Status  string                 `json:"shown"`
 	Since   int64                  `json:"since"` // since when Status, Redis ms
 	Floor   int64                  `json:"floor,omitempty"`
@@ -62,7 +66,11 @@ func (o Operator) Busy() (chats, calls int) {
 // less than the grace ago.
 func (o Operator) View(here bool) switchboard.OperatorView {
 	v := switchboard.OperatorView{ID: o.ID, Name: o.Name, Role: o.Role, Account: o.Account, Teams: o.Teams, Status: o.Status,
-		Intent: o.Intent, Since: o.Since, Version: o.Version, Here: here && !o.Out, Leaving: o.Leaving != nil}
+		Intent: o.Intent, Since: o.Since, Version: o.Version, Here: here && !o.Out, Leaving: o.Leaving != nil,
+		Source: o.Source, Reason: o.Reason, Until: o.Until}
+	if o.Pending != nil {
+		v.Next = o.Pending.Status
+	}
 	v.Chats, v.Calls = o.Busy()
 	v.Offers = len(o.Work) - v.Chats - v.Calls
 	return v
@@ -74,6 +82,7 @@ type Entered struct {
 	Record   string    // the operator's record as the store holds it, for Restore
 	Back     bool      // the person was offline before
 	Orders   []switchboard.OrderID
+	IdleMS   int64 // an operator who does nothing for so long is idle; 0: never
 }
 
 // Enter records that this node holds a socket of a person and says who they are.
@@ -82,12 +91,18 @@ type Entered struct {
 // the token is older than a logout, CodeUnauthorized when there is no such
 // operator any more, CodeUnavailable.
 func (r *Registry) Enter(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64) (Entered, error) {
+	return r.EnterIdle(ctx, org, person, minted, false)
+}
+
+// EnterIdle is Enter that also says whether all connections of the person here
+// are idle: who only changes the node must not look active by it.
+func (r *Registry) EnterIdle(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64, idle bool) (Entered, error) {
 	release, err := r.turn(ctx, org, person)
 	if err != nil {
 		return Entered{}, err
 	}
 	defer release()
-	reply, err := r.Call(ctx, org, scriptEnter, nil, string(person), minted)
+	reply, err := r.Call(ctx, org, scriptEnter, nil, string(person), minted, flag(idle))
 	if err != nil {
 		return Entered{}, err
 	}
@@ -104,6 +119,7 @@ func (r *Registry) Enter(ctx context.Context, org switchboard.OrgID, person swit
 			return Entered{}, fmt.Errorf("operator record: %w", err)
 		}
 	}
+	e.IdleMS = reply.Int(3)
 	e.Orders, err = orderIDs(reply.Text(2))
 	return e, err
 }
@@ -126,39 +142,6 @@ func (r *Registry) Leave(ctx context.Context, org switchboard.OrgID, person swit
 	}
 	_, err = r.Call(ctx, org, scriptLeave, nil, r.Incarnation(), grace.Milliseconds(), string(person))
 	return err
-}
-
-// StatusChange is one write of an operator's intent.
-type StatusChange struct {
-	Status  string
-	Version int64  // the version the writer last saw; 0: do not compare
-	Source  string // operator, supervisor or system
-}
-
-// SetStatus changes an operator's intent; the caller has checked that the
-// organization knows the status. Errors: CodeConflict with the present record
-// when the version is stale, CodeNotFound, CodeInvalid for a computed status.
-func (r *Registry) SetStatus(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, ch StatusChange) (Operator, error) {
-	if ch.Status == "" || switchboard.Computed(ch.Status) {
-		return Operator{}, switchboard.Invalid("status", "this status cannot be chosen")
-	}
-	reply, err := r.Call(ctx, org, scriptStatus, nil, int64(op), ch.Status, ch.Version, ch.Source)
-	if err != nil {
-		return Operator{}, err
-	}
-	var rec Operator
-	if reply.Status != "GONE" {
-		if err := json.Unmarshal([]byte(reply.Text(0)), &rec); err != nil {
-			return rec, fmt.Errorf("operator record: %w", err)
-		}
-	}
-	switch reply.Status {
-	case "GONE":
-		return rec, switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
-	case "STALE":
-		return rec, &switchboard.Error{Code: switchboard.CodeConflict, Field: "version", Message: "the status has changed since"}
-	}
-	return rec, nil
 }
 
 // SignOut is an operator's own wish to leave. drain: when busy, leave as soon as

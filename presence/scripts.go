@@ -75,8 +75,8 @@ func (s *Script) signed(sharded bool, identity string) signed {
 }
 
 // Prelude returns the Lua text in front of every script that touches an
-// operator (scripts/operator.lua).
-func Prelude() string { return source("operator") }
+// operator (scripts/operator.lua, and scripts/intent.lua behind it).
+func Prelude() string { return source("operator") + "\n" + source("intent") }
 
 func ledger(name string) *Script { return NewScript(name, Prelude(), source(name)) }
 func bare(name string) *Script   { return NewScript(name, source(name)) }
@@ -86,6 +86,9 @@ var (
 	scriptLeave      = ledger("leave")
 	scriptGrace      = ledger("grace")
 	scriptStatus     = ledger("status")
+	scriptLapse      = ledger("lapse")
+	scriptIdle       = ledger("idle")
+	scriptFlap       = ledger("flap")
 	scriptWrap       = ledger("wrap")
 	scriptCall       = ledger("call")
 	scriptSignOut    = ledger("signout")
@@ -136,8 +139,8 @@ func (r Reply) Int(i int) int64 {
 var errFenced = &switchboard.Error{Code: switchboard.CodeUnavailable,
 	Message: "this node was taken for dead and is coming back", RetryAfter: retryAfter}
 
-// Call runs a script behind the prelude on an organization: KEYS are the block
-// and then extra, ARGV the organization, the incarnation and then args. It may
+// Call runs a script behind the prelude on an organization: KEYS are the block,
+// then extra, then the history; ARGV the organization, the incarnation and then args. It may
 // be called concurrently. Errors: CodeUnavailable when Redis does not answer or
 // this incarnation was fenced; nothing is known then of what was written, and
 // the call may be repeated unchanged.
@@ -152,7 +155,7 @@ func (r *Registry) call(ctx context.Context, org switchboard.OrgID, s *Script, o
 		own = inc
 	}
 	p := r.Partition(org)
-	return r.run(ctx, org, p, inc, s, append(p.block(org, own), extra...), args)
+	return r.run(ctx, org, p, inc, s, append(append(p.block(org, own), extra...), p.Key(org, "history")), args)
 }
 
 // CallBare runs a script that stands alone: KEYS are keys, ARGV the

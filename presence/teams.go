@@ -32,6 +32,8 @@ type Team struct {
 	AutoAccept bool               `json:"auto_accept,omitempty"` // a chat is the operator's without an offer
 	OfferMS    int64              `json:"offer_ms,omitempty"`    // time to accept, 1,000 to 600,000; default 15,000
 	WrapMS     int64              `json:"wrap_ms,omitempty"`     // team 0: wrap-up after the last work, 0 to 3,600,000
+	IdleMS     int64              `json:"idle_ms,omitempty"`     // team 0: who does nothing for so long is Away, 10,000 to 86,400,000; 0: never
+	Routable   []string           `json:"routable,omitempty"`    // team 0: intents besides Available that mean work, at most 20
 }
 
 func (t Team) validate() error {
@@ -46,8 +48,21 @@ func (t Team) validate() error {
 		return switchboard.Invalid("offer_ms", "1000 to 600000")
 	case t.WrapMS < 0 || t.WrapMS > 3_600_000:
 		return switchboard.Invalid("wrap_ms", "0 to 3600000")
+	case t.IdleMS != 0 && (t.IdleMS < 10_000 || t.IdleMS > 86_400_000):
+		return switchboard.Invalid("idle_ms", "10000 to 86400000, or 0")
+	case len(t.Routable) > 20 || slices.ContainsFunc(t.Routable, unmapped):
+		return switchboard.Invalid("routable", "at most 20 custom statuses")
 	}
 	return nil
+}
+
+// unmapped: statuses of our own mean what they mean.
+func unmapped(status string) bool {
+	switch status {
+	case "", switchboard.StatusUnavailable, switchboard.StatusBreak, switchboard.StatusMeal:
+		return true
+	}
+	return switchboard.Computed(status) || switchboard.Automatic(status)
 }
 
 // PutTeam creates a team or changes its settings, and recomputes its operators.

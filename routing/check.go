@@ -175,7 +175,8 @@ func (c *checker) checkOperators() {
 			c.fail("6: operator %d is leaving without work", id)
 		}
 		link, here := c.links[string(switchboard.OperatorPerson(id))]
-		can := here && link != "-" && op.Account == switchboard.AccountActive && op.Intent == switchboard.StatusAvailable &&
+		takes := op.Intent == switchboard.StatusAvailable || slices.Contains(c.teams[0].Routable, op.Intent)
+		can := here && link != "-" && op.Account == switchboard.AccountActive && takes &&
 			op.Leaving == nil && !op.Out && !op.Wrapping() && calls == 0 && load < limit
 		for _, t := range append([]switchboard.TeamID{0}, op.Teams...) {
 			_, in := c.free[fmt.Sprintf("%d:%d", t, id)]
@@ -183,9 +184,28 @@ func (c *checker) checkOperators() {
 				c.fail("2: operator %d routable %v, in free of team %d: %v", id, can, t, in)
 			}
 		}
+		c.checkIntent(op, chats+calls)
 		if link == "-" && !c.alarm("grace", switchboard.OperatorPerson(id)) {
 			c.fail("4: operator %d is in grace without a deadline", id)
 		}
+	}
+}
+
+// checkIntent: invariant 9.
+func (c *checker) checkIntent(op presence.Operator, work int) {
+	if (op.Until != 0) != c.alarm("until", op.ID) {
+		c.fail("9: operator %d is %s until %d, deadline there: %v", op.ID, op.Intent, op.Until, c.alarm("until", op.ID))
+	}
+	if covers := op.Until != 0 || switchboard.Automatic(op.Intent); covers != (len(op.Back) > 0) {
+		c.fail("9: operator %d is %s until %d and goes back to %v", op.ID, op.Intent, op.Until, op.Back)
+	}
+	for i, b := range op.Back {
+		if (b.Until == 0) != (i == 0) || i > 1 && b.Until >= op.Back[i-1].Until || switchboard.Automatic(b.Status) {
+			c.fail("9: operator %d goes back to %v", op.ID, op.Back)
+		}
+	}
+	if op.Pending != nil && work == 0 {
+		c.fail("9: %s of operator %d waits for no work", op.Pending.Status, op.ID)
 	}
 }
 

@@ -87,7 +87,7 @@ func (o Organization) clean() (Organization, error) {
 	for i, status := range o.Statuses {
 		status = strings.TrimSpace(status)
 		o.Statuses[i] = status
-		if !printable(status, maxStatus) || switchboard.Computed(status) || slices.Contains(builtIn, status) || slices.Contains(o.Statuses[:i], status) {
+		if !printable(status, maxStatus) || switchboard.Computed(status) || switchboard.Automatic(status) || slices.Contains(builtIn, status) || slices.Contains(o.Statuses[:i], status) {
 			return o, switchboard.Invalid("statuses", fmt.Sprintf("%q is no new name of 1 to %d characters", status, maxStatus))
 		}
 	}

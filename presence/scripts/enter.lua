@@ -1,7 +1,9 @@
 -- enter: an incarnation holds its first socket of a person.
--- ARGV 3 person; 4 minted: Redis ms of the person's token (0 for a visitor)
+-- ARGV 3 person; 4 minted: Redis ms of the person's token (0 for a visitor); 5 '1'
+--   when all connections here are idle
 -- Returns OK, record JSON ('' for a visitor), back ('1' when the person was
---   offline before), ids of open network orders ('' or 'a,b')
+--   offline before), ids of open network orders ('' or 'a,b'), ms after which who
+--   does nothing is idle (0: never)
 --   | OUT: the token is older than a logout | GONE: no such operator, or deleted
 -- Stays true: an edge stands in link and in the incarnation's own, or in neither;
 --   repeating it writes nothing.
@@ -16,8 +18,8 @@ if id then
   local floor = math.max(rec.floor or 0, tonumber(redis.call('HGET', ORG, 'floor') or '0'))
   if minted <= floor then return reply('OUT') end
 end
-local orders = redis.call('HGET', ORDER, 'open') or ''
-if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders) end
+local orders, idle = redis.call('HGET', ORDER, 'open') or '', id and team(0) and team(0).idle_ms or 0
+if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders, idle) end
 
 if not here then
   redis.call('HSET', LINK, person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
@@ -26,9 +28,10 @@ end
 redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)
 if rec then
   rec.out = nil
+  intents.doze(rec, inc, ARGV[5] == '1')
   settle(rec)
   redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id)
 else
   redis.call('ZREM', DUE, 'gone/' .. org .. '/' .. person)
 end
-return reply('OK', rec and cjson.encode(rec) or '', link and '0' or '1', orders)
+return reply('OK', rec and cjson.encode(rec) or '', link and '0' or '1', orders, idle)

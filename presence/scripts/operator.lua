@@ -2,7 +2,8 @@
 -- script that touches any of the four is loaded behind it and ends in settle().
 --
 -- KEYS 1..16  the block of presence/keys.go: partition keys, then the keys of
---             one organization. All share one hash tag; none is computed.
+--             one organization; the last of KEYS is the history. All share one
+--             hash tag; none is computed.
 -- ARGV 1      organization id
 -- ARGV 2      incarnation of the caller; '0' for an administrator's command,
 --             which holds no sockets and so cannot be a zombie
@@ -13,7 +14,7 @@
 --             times are Redis milliseconds.
 local META, LIVE, DEAF, IQ, DUE, OWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ORG, OP, LINK, FREE, QUEUE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local CHAT, TEAM, VIS, ORDER, AUDIT = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local CHAT, TEAM, VIS, ORDER, AUDIT, HISTORY = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[#KEYS]
 local org, inc = ARGV[1], ARGV[2]
 if inc ~= '0' and redis.call('SISMEMBER', LIVE, inc) == 0 then return {'FENCED', '0', '0', '0'} end
 
@@ -89,10 +90,19 @@ local function outward(rec, link, n)
   if rec.wrap then return 'Wrap-up' end
   return rec.intent
 end
+local intents = {} -- intent.lua
+-- takes: does the intent mean work? Available does, and what team 0 maps on purpose.
+local function takes(rec)
+  if rec.intent == 'Available' then return true end
+  for _, name in ipairs(team(0) and team(0).routable or {}) do
+    if name == rec.intent then return true end
+  end
+  return false
+end
 local function limit(rec) return rec.limit or (team(0) and team(0).limit) or 5 end
 -- fit computes routable (but for deafness, which only the claim can know).
 local function fit(rec, link, n)
-  return link and link ~= '-' and rec.account == 0 and rec.intent == 'Available' and not rec.leaving
+  return link and link ~= '-' and rec.account == 0 and not rec.leaving and takes(rec)
     and not rec.out and not rec.wrap and n.call == 0 and n.chat + n.offer < limit(rec)
 end
 local function score(rec, tm, n)
@@ -105,18 +115,23 @@ local function view(rec, link, n)
   return {id = rec.id, name = rec.name, role = rec.role, account = rec.account, teams = rec.teams,
     status = rec.shown, intent = rec.intent, since = rec.since, version = rec.version, chats = n.chat,
     calls = n.call, offers = n.offer, here = (link and not rec.out) and true or false,
-    leaving = rec.leaving and true or nil}
+    leaving = rec.leaving and true or nil, source = rec.source, reason = rec.why, ['until'] = rec.till,
+    next = rec.pend and rec.pend.i or nil}
 end
 local function mark(rec, link, n)
   return table.concat({rec.name, rec.role, rec.account, table.concat(rec.teams or {}, ','), outward(rec, link, n),
-    rec.intent, rec.version, n.chat, n.call, n.offer, tostring(link and not rec.out), tostring(rec.leaving ~= nil)}, '|')
+    rec.intent, rec.version, n.chat, n.call, n.offer, tostring(link and not rec.out), tostring(rec.leaving ~= nil),
+    rec.till or '', rec.pend and rec.pend.i or ''}, '|')
 end
 
 local before = {} -- how each opened operator looked when the script began
 local function open(id)
   local rec = get(OP, id)
   if not rec then return nil end
-  if not before[rec.id] then before[rec.id] = mark(rec, redis.call('HGET', LINK, 'o' .. id), tally(rec)) end
+  if not before[rec.id] then
+    before[rec.id] = mark(rec, redis.call('HGET', LINK, 'o' .. id), tally(rec))
+    intents.open(rec)
+  end
   return rec
 end
 local function hold(rec, item) rec.work = rec.work or {}; rec.work[item] = 1 end
@@ -164,6 +179,7 @@ local function signOut(rec, reason, order)
     end
   end
   rec.out, rec.leaving, rec.wrap = true, nil, nil
+  intents.left(rec, order, reason)
   tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor})
 end
 
@@ -178,7 +194,9 @@ local function settle(rec)
     redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'signed out', 'who', rec.id, 'why', leaving.reason or '')
     n = tally(rec)
   end
+  intents.follow(rec, link, n)
   local status = outward(rec, link, n)
+  intents.record(rec, status)
   if status ~= rec.shown then rec.shown, rec.since = status, NOW end
   local can = fit(rec, link, n)
   for _, t in ipairs({0, unpack(rec.teams or {})}) do
@@ -214,6 +232,7 @@ local function finish(rec, item)
     rec.wrap = NOW + base.wrap_ms
     later(base.wrap_ms, 'wrap/' .. org .. '/' .. rec.id)
   end
+  intents.worked(rec)
   return true
 end
 

@@ -15,9 +15,9 @@ for k = 4, #ARGV do
   for item in pairs(old.work or {}) do
     if string.sub(item, 1, 5) == 'call:' then calls[item] = 1 end
   end
-  local leaving, was = old.leaving, rec and {rev = rec.rev or 0, g = rec.g, floor = rec.floor or 0}
+  local leaving, pend, was = old.leaving, old.pend, rec and {rev = rec.rev or 0, g = rec.g, floor = rec.floor or 0}
   if not rec then
-    rec, old.leaving, old.work = old, nil, nil
+    rec, old.leaving, old.work, old.pend = old, nil, nil, nil -- what waits for work: in the second round
   elseif ARGV[3] == 'missing' then
     rec = nil
   elseif was.g ~= GEN and (old.rev or 0) > was.rev then
@@ -30,7 +30,8 @@ for k = 4, #ARGV do
     end
     rec = old
   elseif was.g == GEN then
-    if (old.version or 0) > (rec.version or 0) then rec.intent, rec.source, rec.version = old.intent, old.source, old.version end
+    if (old.version or 0) > (rec.version or 0) then intents.adopt(rec, old)
+    elseif old.version == rec.version then rec.pend = rec.pend or pend end
   else
     rec = nil -- the store has this one, or a later one
   end
@@ -42,6 +43,7 @@ for k = 4, #ARGV do
       hold(rec, item)
       redis.call('ZADD', DUE, 'NX', int(NOW + 90000), 'call/' .. org .. '/' .. id .. '/' .. string.sub(item, 6))
     end
+    intents.rearm(rec)
     if rec.wrap then redis.call('ZADD', DUE, 'NX', int(rec.wrap), 'wrap/' .. org .. '/' .. id) end
     if was and was.g == GEN and old.out and (old.floor or 0) > was.floor and not rec.out then
       signOut(rec, 'signed out')

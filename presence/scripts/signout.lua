@@ -6,7 +6,7 @@ local rec = open(ARGV[3])
 if not rec then return reply('GONE') end
 local n = tally(rec)
 if n.chat + n.call == 0 then
-  signOut(rec, ARGV[5])
+  signOut(rec, ARGV[5], 0)
   settle(rec)
   return reply('OK')
 end

@@ -21,7 +21,7 @@ release(rec, ARGV[5], ARGV[7])
 if ARGV[7] == 'timeout' then
   rec.missed = (rec.missed or 0) + 1
   if rec.missed >= 3 then
-    rec.intent, rec.source, rec.missed, rec.version = 'Unresponsive', 'system', nil, rec.version + 1
+    intents.cover(rec, 'Unresponsive', 'offers got no answer')
   end
 end
 settle(rec)
