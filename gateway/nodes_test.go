@@ -240,6 +240,11 @@ func (cl *cluster) dial(n *node, header http.Header) *peer {
 	if err != nil {
 		cl.t.Fatal(err)
 	}
+	return cl.peerOf(ws)
+}
+
+// peerOf reads a socket until the test ends.
+func (cl *cluster) peerOf(ws *websocket.Conn) *peer {
 	ws.SetReadLimit(1 << 20)
 	p := &peer{t: cl.t, ws: ws, more: make(chan struct{}, 1)}
 	done := make(chan struct{})

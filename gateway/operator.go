@@ -129,7 +129,7 @@ type readyFrame struct {
 func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot) ([]byte, error) {
 	cl := ss.claims
 	f := readyFrame{T: switchboard.KindReady, Person: cl.Person(), Role: cl.Role, Org: cl.Org, Name: cl.Name, Node: s.reg.Incarnation(),
-		PingMS: orDefault(s.cfg.Hub.PingEvery, 8*time.Second).Milliseconds(), TimeoutMS: orDefault(s.cfg.Hub.Timeout, 18*time.Second).Milliseconds(),
+		PingMS: orDefault(s.cfg.Hub.PingEvery, hub.DefaultPing).Milliseconds(), TimeoutMS: orDefault(s.cfg.Hub.Timeout, hub.DefaultTimeout).Milliseconds(),
 		TypingMS: routing.TypingFor.Milliseconds(), Self: snap.Self, Chats: []switchboard.Chat{}}
 	if cl.Audience == AudienceVisitor {
 		f.Role = switchboard.RoleVisitor

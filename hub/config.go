@@ -2,6 +2,13 @@ package hub
 
 import "time"
 
+// DefaultPing and DefaultTimeout are what Config.PingEvery and Config.Timeout are
+// when they are not set: a dead link is noticed within 20 s (P-4).
+const (
+	DefaultPing    = 8 * time.Second
+	DefaultTimeout = 18 * time.Second
+)
+
 // Config bounds what a connection may take. A zero field means its default.
 type Config struct {
 	PingEvery    time.Duration // a {"t":"ping"} to each identified connection; 8 s
@@ -28,8 +35,8 @@ func (cfg Config) withDefaults() Config {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&cfg.PingEvery, 8 * time.Second},
-		{&cfg.Timeout, 18 * time.Second},
+		{&cfg.PingEvery, DefaultPing},
+		{&cfg.Timeout, DefaultTimeout},
 		{&cfg.HelloWithin, 5 * time.Second},
 		{&cfg.WriteTimeout, 5 * time.Second},
 		{&cfg.FlushWithin, 2 * time.Second},

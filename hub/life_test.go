@@ -84,6 +84,37 @@ func TestPingsComeEveryEightSeconds(t *testing.T) {
 	})
 }
 
+// P-1: a hidden tab whose timers the browser slows down still answers pings when
+// they come. For an hour it says nothing else and is not ended; its neighbours are
+// sent nothing but pings (F-3).
+func TestATabThatOnlyAnswersPingsStaysForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, Handlers{})
+		c, hidden := r.identified("o1")
+		hidden.answering()
+		other, neighbour := r.identified("o2")
+		neighbour.answering()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if c.isEnding() || other.isEnding() {
+			t.Error("ended although every ping was answered")
+		}
+		for _, cl := range []*client{hidden, neighbour} {
+			cl.mu.Lock()
+			pings := len(cl.frames)
+			cl.mu.Unlock()
+			if others := cl.objects(); pings < 440 || pings > 452 || len(others) > 0 {
+				t.Errorf("%d frames in an hour, want 450 pings; other objects: %v", pings, others)
+			}
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.closed) != 0 {
+			t.Errorf("Closed was called: %v", r.closed)
+		}
+	})
+}
+
 func TestNoHelloInTimeIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Config{}, Handlers{})
