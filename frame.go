@@ -39,6 +39,7 @@ const (
 	KindPong      Kind = "pong"
 	KindSignOut   Kind = "signout"
 	KindStatus    Kind = "status"
+	KindIdle      Kind = "idle"
 	KindStart     Kind = "chat.start"
 	KindAccept    Kind = "offer.accept"
 	KindDecline   Kind = "offer.decline"
@@ -69,6 +70,7 @@ const (
 	KindOffer     Kind = "offer"
 	KindOfferGone Kind = "offer.gone"
 	KindSelf      Kind = "self"
+	KindPending   Kind = "pending"
 	KindPresence  Kind = "presence"
 	KindQueue     Kind = "queue"
 	KindLeaving   Kind = "leaving"
@@ -100,6 +102,9 @@ type In struct {
 	Watch    []string        `json:"watch,omitempty"`
 	Status   string          `json:"status,omitempty"`
 	Version  int64           `json:"version,omitempty"`
+	ForMS    int64           `json:"for_ms,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+	Idle     bool            `json:"idle,omitempty"`
 	Chat     ChatID          `json:"chat,omitempty"`
 	Team     TeamID          `json:"team,omitempty"`
 	Cmid     string          `json:"cmid,omitempty"`

@@ -40,6 +40,7 @@ func rules() map[switchboard.Kind]rule {
 
 		switchboard.KindViewing:   {operators, (*Server).onMark},
 		switchboard.KindStatus:    {operators, (*Server).onStatus},
+		switchboard.KindIdle:      {operators, (*Server).onIdle},
 		switchboard.KindAccept:    {operators, (*Server).onAccept},
 		switchboard.KindDecline:   {operators, (*Server).onDecline},
 		switchboard.KindCallStart: {operators, (*Server).onCall},

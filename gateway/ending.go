@@ -17,6 +17,11 @@ func (s *Server) closed(c *hub.Conn, last bool) {
 	s.unmark(ss)
 	s.board.forget(c)
 	if !last {
+		if e := (edge{ss.claims.Org, ss.claims.Person()}); s.allIdle(e) {
+			if err := s.tellIdle(e); err != nil {
+				s.log.Warn("idleness could not be told; it is tried again", "person", e.person, "err", err)
+			}
+		}
 		return
 	}
 	grace := time.Duration(-1)

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/switchboard/switchboard"
@@ -11,32 +10,6 @@ import (
 	"github.com/switchboard/switchboard/presence"
 	"github.com/switchboard/switchboard/routing"
 )
-
-// chosen are the intents that every organization has; custom ones follow.
-var chosen = []string{switchboard.StatusAvailable, switchboard.StatusUnavailable, switchboard.StatusBreak, switchboard.StatusMeal}
-
-func (s *Server) statuses(ctx context.Context, org switchboard.OrgID) ([]string, error) {
-	o, err := s.accounts.Organization(ctx, org)
-	if err != nil {
-		return nil, err
-	}
-	return append(slices.Clone(chosen), o.Statuses...), nil
-}
-
-func (s *Server) onStatus(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
-	known, err := s.statuses(ctx, ss.claims.Org)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(known, in.Status) {
-		return nil, switchboard.Invalid("status", "not a status that can be chosen here")
-	}
-	change := presence.StatusChange{Status: in.Status, Version: in.Version, By: string(ss.claims.Person()), Minted: ss.claims.Minted}
-	if _, err = s.reg.SetStatus(ctx, ss.claims.Org, ss.claims.Operator, change); err != nil {
-		return s.latchStatus(ss, in, change, err)
-	}
-	return nil, nil
-}
 
 func (s *Server) onAccept(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
 	chat, err := s.router.Accept(ctx, ss.claims.Org, ss.claims.Operator, in.Chat, in.Token)
@@ -121,16 +94,17 @@ type readyFrame struct {
 	TypingMS  int64                `json:"typing_ms"`
 	Expires   int64                `json:"expires,omitempty"`
 	Statuses  []string             `json:"statuses,omitempty"`
+	IdleMS    int64                `json:"idle_ms,omitempty"`
 	Self      json.RawMessage      `json:"self,omitempty"`
 	Chats     []switchboard.Chat   `json:"chats"`
 	Offers    []switchboard.Offer  `json:"offers,omitempty"`
 }
 
-func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot) ([]byte, error) {
+func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot, idle int64) ([]byte, error) {
 	cl := ss.claims
 	f := readyFrame{T: switchboard.KindReady, Person: cl.Person(), Role: cl.Role, Org: cl.Org, Name: cl.Name, Node: s.reg.Incarnation(),
 		PingMS: orDefault(s.cfg.Hub.PingEvery, hub.DefaultPing).Milliseconds(), TimeoutMS: orDefault(s.cfg.Hub.Timeout, hub.DefaultTimeout).Milliseconds(),
-		TypingMS: routing.TypingFor.Milliseconds(), Self: snap.Self, Chats: []switchboard.Chat{}}
+		TypingMS: routing.TypingFor.Milliseconds(), Self: snap.Self, IdleMS: idle, Chats: []switchboard.Chat{}}
 	if cl.Audience == AudienceVisitor {
 		f.Role = switchboard.RoleVisitor
 	}

@@ -142,7 +142,11 @@ func (s *Server) everyone() map[edge]int64 {
 }
 
 func (s *Server) enterAgain(ctx context.Context, e edge, minted int64) error {
-	_, err := s.reg.Enter(ctx, e.org, e.person, minted)
+	idle := s.allIdle(e)
+	_, err := s.reg.EnterIdle(ctx, e.org, e.person, minted, idle)
+	if idle {
+		s.idles.doubt(e)
+	}
 	switch switchboard.CodeOf(err) {
 	case switchboard.CodeLoggedOut, switchboard.CodeUnauthorized:
 		s.end(e.org, e.person, minted, 0, "signed out")

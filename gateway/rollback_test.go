@@ -74,10 +74,13 @@ func TestWhatAFailoverLosesIsAssertedAgain(t *testing.T) {
 	accepted := talk(accepts, visNew)
 	visWaits := cl.hello(b, cl.visitor(b, "Waits"))
 	waits := visWaits.start()
-	if m := ops["meal"].request(`{"t":"status","status":"Meal"}`); m["t"] != "ok" {
+	if m := ops["meal"].request(`{"t":"status","status":"Meal","for_ms":3600000}`); m["t"] != "ok" {
 		t.Fatal(m)
 	}
 	if m := ops["meal"].request(`{"t":"call.start","call":"pbx-9"}`); m["t"] != "ok" {
+		t.Fatal(m)
+	}
+	if m := ops["meal"].request(`{"t":"status","status":"Unavailable","when":"after_work"}`); m["t"] != "ok" {
 		t.Fatal(m)
 	}
 	sign := func(name string) {
@@ -121,6 +124,8 @@ func TestWhatAFailoverLosesIsAssertedAgain(t *testing.T) {
 	}
 	if r := rec("meal"); r.Intent != "Meal" || r.Work["call:pbx-9"] != 1 {
 		t.Errorf("intent and call: %+v", r)
+	} else if r.Until == 0 || len(r.Back) != 1 || r.Back[0].Status != "Break" || r.Pending == nil || r.Pending.Status != "Unavailable" {
+		t.Errorf("the end of the meal and what is pending: %+v", r)
 	}
 	if r := rec("keeps"); r.Leaving == nil || r.Work[fmt.Sprint("chat:", kept)] != 1 {
 		t.Errorf("the leaving mark is lost: %+v", r)
@@ -178,6 +183,10 @@ func TestAnEmptiedStoreIsFilledFromWhatNodesHold(t *testing.T) {
 	leaves := cl.hello(cl.nodes[0], old)
 	leaves.send(`{"t":"signout"}`)
 	leaves.ended()
+	if m := operator.request(`{"t":"status","status":"Break","when":"after_work"}`); m["t"] != "ok" {
+		t.Fatal(m)
+	}
+	operator.until("pending", func(m map[string]any) bool { return self(m) && m["next"] == "Break" }) // and so held by the node
 	was := cl.generation()
 	// All but the registry of accounts, as when one master of a cluster is lost.
 	keys, err := cl.nodes[0].rdb.Keys(ctx, "sb:{"+cl.admin.Partition(cl.org.ID).Tag+"}:*").Result()
@@ -201,6 +210,9 @@ func TestAnEmptiedStoreIsFilledFromWhatNodesHold(t *testing.T) {
 	rec, err := cl.admin.Operator(ctx, cl.org.ID, op)
 	if err != nil || rec.Work[fmt.Sprint("chat:", chat)] != 1 {
 		t.Errorf("the operator: %+v, %v", rec, err)
+	}
+	if rec.Pending == nil || rec.Pending.Status != "Break" || rec.Status != "In-chat" {
+		t.Errorf("what was pending: %+v", rec)
 	}
 	p := cl.dial(cl.nodes[1], nil)
 	p.send(`{"t":"hello","v":1,"token":%q}`, old)

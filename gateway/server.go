@@ -41,6 +41,7 @@ type Server struct {
 	mirror   *mirror
 	degraded *degraded
 	resyncs  *resyncs
+	idles    *idles
 
 	listener, ops net.Listener
 	draining      atomic.Bool
@@ -65,6 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.limits = newLimiters(cfg.Limits, cfg.Registerer)
 	s.wakes, s.tasks, s.leaves = newWakes(), newTasks(), newLeaves()
 	s.resyncs, s.degraded = newResyncs(), newDegraded()
+	s.idles = newIdles()
 	if err := s.listen(); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,8 +22,9 @@ import (
 type session struct {
 	origin, host string // of the upgrade request: checked when the organization is known
 	claims       Claims
-	open         bool // hello was answered with ready
-	goodbye      bool // signed out by frame: no grace
+	open         bool        // hello was answered with ready
+	goodbye      bool        // signed out by frame: no grace
+	idle         atomic.Bool // the page is not used; others read it
 	pace         *rate.Limiter
 	refused      int                  // objects refused in a row for being too many
 	marks        map[markKey]struct{} // what this socket shows of its person
@@ -166,9 +168,19 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	if _, err := s.hub.Identify(c, identity(claims)); err != nil {
 		return refuse(err)
 	}
-	entered, err := s.reg.Enter(ctx, org, person, claims.Minted)
+	ss.idle.Store(in.Idle)
+	idle := s.allIdle(edge{org, person})
+	entered, err := s.reg.EnterIdle(ctx, org, person, claims.Minted, idle)
 	if err != nil {
 		return refuse(err)
+	}
+	if idle {
+		s.idles.doubt(edge{org, person}) // the edge may have been there before
+	}
+	if s.idles.knows(edge{org, person}) {
+		if err := s.tellIdle(edge{org, person}); err != nil {
+			return refuse(err)
+		}
 	}
 	if entered.Record != "" {
 		s.mirror.operator(edge{org, person}, entered.Record, s.reg.Generation(s.reg.Partition(org)))
@@ -186,7 +198,7 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 		return refuse(err)
 	}
 	s.mirror.snapshot(org, snap)
-	ready, err := s.ready(ctx, ss, snap)
+	ready, err := s.ready(ctx, ss, snap, entered.IdleMS)
 	if err != nil {
 		return refuse(err)
 	}

@@ -88,6 +88,8 @@ func (s *Server) leave(e edge, grace time.Duration) {
 	if err != nil {
 		s.log.Warn("an edge could not be written away; it is tried again", "person", e.person, "err", err)
 		s.leaves.add(e, grace)
+	} else if s.idles.knows(e) {
+		s.idles.doubt(e) // forgotten, or told again if somebody came meanwhile
 	}
 }
 
@@ -106,5 +108,6 @@ func (s *Server) retryLeaves(ctx context.Context) {
 			}
 			s.leave(e, grace)
 		}
+		s.retellIdle()
 	}
 }

@@ -105,6 +105,19 @@ func (r *Registry) Operators(ctx context.Context, org switchboard.OrgID) ([]Oper
 	return out, nil
 }
 
+// View returns the public state of one operator. Errors: CodeNotFound.
+func (r *Registry) View(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID) (switchboard.OperatorView, error) {
+	rec, err := r.Operator(ctx, org, op)
+	if err != nil {
+		return switchboard.OperatorView{}, err
+	}
+	here, err := r.rdb.HExists(ctx, r.Partition(org).Key(org, "link"), string(switchboard.OperatorPerson(op))).Result()
+	if err != nil {
+		return switchboard.OperatorView{}, r.storeError("link", err)
+	}
+	return rec.View(here), nil
+}
+
 // Roster returns the public state of every operator who is not deleted, and the
 // number of the last broadcast that it surely contains.
 func (r *Registry) Roster(ctx context.Context, org switchboard.OrgID) (views []switchboard.OperatorView, ctr int64, err error) {

@@ -29,6 +29,8 @@ func teamFlags(f *flags) func(*presence.Team) {
 	auto := arg(f, "auto-accept", "", "a chat is the operator's without an offer", yes)
 	offer := arg(f, "offer", "15s", "time to accept an offer", span(time.Second, 10*time.Minute))
 	wrap := arg(f, "wrap", "0s", "team 0: wrap-up after the last work", span(0, time.Hour))
+	idle := arg(f, "idle", "0s", "team 0: who uses no page for so long is Away; 0s is never", span(0, 24*time.Hour))
+	routable := list(f, "routable", "team 0: custom status that means work, as Available does; may be repeated")
 	return func(t *presence.Team) {
 		if f.given("strategy") {
 			t.Strategy = *strategy
@@ -44,6 +46,12 @@ func teamFlags(f *flags) func(*presence.Team) {
 		}
 		if f.given("wrap") {
 			t.WrapMS = wrap.Milliseconds()
+		}
+		if f.given("idle") {
+			t.IdleMS = idle.Milliseconds()
+		}
+		if f.given("routable") {
+			t.Routable = *routable
 		}
 	}
 }

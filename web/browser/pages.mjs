@@ -28,9 +28,10 @@ try {
   await offersAreTakenInOrder(operator, other);
   await textStaysText(visitor, operator);
   await lossIsSeenAndRepaired(visitor, operator, cut);
+  await statusForAWhileAndForLater(operator);
   await unreadShowsOnTheButton(visitor, operator);
   await signingOutWaitsForTheCall(operator, visitor);
-  await boardOnAPhone(supervisor);
+  await boardOnAPhone(supervisor, other);
   await brokenLinksAreSaid(second);
   finish(visitor, second, operator, other, supervisor);
   console.log('pages: ok');
@@ -197,6 +198,24 @@ async function lossIsSeenAndRepaired(visitor, operator, cut) {
   assert.deepEqual(await operator.page.locator('.conversation .text').allInnerTexts(), texts);
 }
 
+/** S-1, S-2: a status for after the chat can be taken back; one with an end goes back to what was. */
+async function statusForAWhileAndForLater({ page }) {
+  const picker = page.getByLabel('My status');
+  await page.getByLabel('After my last chat or call').check();
+  await picker.selectOption('Meal');
+  await page.getByText('After this: Meal').waitFor();
+  assert.equal(await picker.inputValue(), 'Available', 'it is for later');
+  await shot(page, 'dark-pending');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByText('After this: Meal').waitFor({ state: 'hidden' });
+  await page.getByLabel('For how long').selectOption('For 15 minutes');
+  await picker.selectOption('Break');
+  await page.getByText(/^Break until/).waitFor();
+  await page.getByRole('button', { name: 'End it now' }).click();
+  await page.getByText(/^Break until/).waitFor({ state: 'hidden' });
+  assert.equal(await picker.inputValue(), 'Available', 'back to what was');
+}
+
 async function unreadShowsOnTheButton(visitor, operator) {
   await widget(visitor.page).getByRole('button', { name: 'Hide the chat' }).click();
   await operator.page.getByRole('textbox', { name: 'Message' }).fill('Are you there?');
@@ -226,10 +245,13 @@ async function signingOutWaitsForTheCall(operator, visitor) {
   await chat.getByLabel('Your name').waitFor();
 }
 
-async function boardOnAPhone(supervisor) {
+async function boardOnAPhone(supervisor, other) {
   const { page } = supervisor;
+  await other.page.getByLabel('After my last chat or call').check();
+  await other.page.getByLabel('My status').selectOption('Meal');
   await signIn(supervisor, `${a}/supervisor/#ticket=${env('SUPERVISOR_TICKET')}`);
   await page.locator('.status[data-status="In-chat"]').waitFor();
+  await page.getByText('then Meal').waitFor();
   await page.getByLabel('Networks').fill('198.51.100.0/24\nnot a network');
   await page.getByLabel('Reason').fill('Test');
   await page.getByRole('button', { name: 'Sign out…' }).click();

@@ -26,6 +26,33 @@ export function onWake(wake: () => void): () => void {
   };
 }
 
+/** What a person does to a page that they use. */
+const USE = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'focus'] as const;
+
+/**
+ * Watches whether the page is used: told is called with true when it was not for
+ * a while, and with false at the first use after that. The while is asked for
+ * again each time; 0 is never. Returns a function that stops it.
+ */
+export function onIdle(whileMs: () => number, told: (idle: boolean) => void): () => void {
+  let last = Date.now();
+  let idle = false;
+  const used = () => {
+    last = Date.now();
+    if (idle) told((idle = false));
+  };
+  // Browsers slow the timers of hidden pages to one a minute, which is fine here.
+  const timer = setInterval(() => {
+    const after = whileMs();
+    if (!idle && after > 0 && Date.now() - last >= after) told((idle = true));
+  }, 1_000);
+  for (const name of USE) window.addEventListener(name, used, { passive: true, capture: true });
+  return () => {
+    clearInterval(timer);
+    for (const name of USE) window.removeEventListener(name, used, { capture: true });
+  };
+}
+
 /**
  * A browser storage, or memory where it is forbidden: a frame on somebody
  * else's site may not be given one, and chat works without surviving a reload.

@@ -1,5 +1,5 @@
 import { Refused, sentence } from './errors.ts';
-import type { Frame, Message, Position, ServerFrame } from './frames.ts';
+import type { ClientFrame, Frame, Message, Position, ServerFrame } from './frames.ts';
 import { Log } from './log.ts';
 import { Marks } from './marks.ts';
 import { Outbox, type Keep } from './outbox.ts';
@@ -33,12 +33,13 @@ export class Client {
   readonly #sender: Sender;
   readonly #marks: Marks;
   readonly #resuming = new Set<number>();
+  #idle = false;
 
   constructor(options: ClientOptions) {
     this.#outbox = new Outbox(options.keep, options.keepKey);
     this.#socket = new Socket({
       ...options,
-      hello: () => ({ chats: this.#positions(), watch: options.watch ?? [] }),
+      hello: () => ({ chats: this.#positions(), watch: options.watch ?? [], idle: this.#idle }),
       frame: (frame) => this.#take(frame),
       state: (link) => {
         this.state.update((s) => ({ ...s, link }));
@@ -149,9 +150,34 @@ export class Client {
     await this.#socket.request({ t: 'offer.decline', chat, token: this.#offerToken(chat) });
   }
 
-  /** Rejects with code "conflict" when the status has changed since the last self. */
-  async setStatus(status: string): Promise<void> {
-    await this.#socket.request({ t: 'status', status, version: this.state.get().self?.version ?? 0 });
+  /**
+   * Chooses a status: now or when the work ends, for good or for a time. Rejects
+   * with code "conflict" when the status has changed since the last self, with
+   * "forbidden" while a supervisor's temporary one lasts.
+   */
+  async setStatus(status: string, { afterWork = false, forMs = 0 } = {}): Promise<void> {
+    await this.#status({ status, ...(afterWork && { when: 'after_work' as const }), ...(forMs > 0 && { for_ms: forMs }) });
+  }
+
+  /** Takes back what was chosen for after work. */
+  cancelPending(): Promise<void> {
+    return this.#status({ when: 'cancel' });
+  }
+
+  /** Ends a temporary status, or one that the system has set. */
+  returnStatus(): Promise<void> {
+    return this.#status({ when: 'return' });
+  }
+
+  async #status(choice: Omit<Extract<ClientFrame, { t: 'status' }>, 't' | 're' | 'version'>): Promise<void> {
+    await this.#socket.request({ t: 'status', version: this.state.get().self?.version ?? 0, ...choice });
+  }
+
+  /** Says whether this page is in use; the server weighs all connections of the person. */
+  idle(on: boolean): void {
+    if (this.#idle === on) return;
+    this.#idle = on;
+    this.#socket.tell({ t: 'idle', on });
   }
 
   async call(step: 'start' | 'renew' | 'end', call: string): Promise<void> {

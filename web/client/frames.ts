@@ -82,6 +82,10 @@ const operator = {
   offers: integer,
   here: flag, // holds a socket now; false within grace
   leaving: optional(flag),
+  source: optional(text), // who set intent: operator, supervisor or system
+  reason: optional(text), // of intent
+  until: optional(integer), // when intent ends by itself, Unix ms
+  next: optional(text), // pending: the intent after the last chat or call
 };
 
 /** One operator as a board shows it. */
@@ -103,6 +107,7 @@ export const fromServer = {
     timeout_ms: integer,
     typing_ms: integer,
     expires: integer,
+    idle_ms: optional(integer), // a page that is not used for so long says idle; missing: never
     statuses: list(text), // operators only; empty for visitors, as are the two below
     self: optional(operatorView),
     chats: list(plainChat),
@@ -143,6 +148,12 @@ export const fromServer = {
   offer: object({ t: oneOf('offer'), ...offer }),
   'offer.gone': object({ t: oneOf('offer.gone'), chat: integer, reason: text }),
   self: object({ t: oneOf('self'), re: optional(text), ...operator }),
+  pending: object({
+    t: oneOf('pending'),
+    event: oneOf('set', 'replaced', 'cancelled', 'applied'),
+    status: text,
+    by: optional(text), // who: a person; missing or empty is the system
+  }),
   presence: object({
     t: oneOf('presence'),
     re: optional(text),
@@ -189,11 +200,22 @@ export const fromClient = {
     token: text,
     chats: optional(list(position)),
     watch: optional(list(text)),
+    idle: optional(flag), // the page is not in use
   }),
   auth: object({ t: oneOf('auth'), ...re, token: text }),
   pong: object({ t: oneOf('pong') }),
   signout: object({ t: oneOf('signout'), ...re, when: optional(oneOf('now', 'drain')) }),
-  status: object({ t: oneOf('status'), ...re, status: text, version: integer }),
+  status: object({
+    t: oneOf('status'),
+    ...re,
+    status: optional(text), // missing with cancel and return
+    version: optional(integer),
+    when: optional(oneOf('now', 'after_work', 'cancel', 'return')),
+    for_ms: optional(integer), // temporary
+    operator: optional(integer), // another's, by a supervisor
+    reason: optional(text),
+  }),
+  idle: object({ t: oneOf('idle'), ...re, on: flag }),
   'chat.start': object({
     t: oneOf('chat.start'),
     ...re,

@@ -24,7 +24,7 @@ export type { Opening } from './sender.ts';
 export { Refused, sentence } from './errors.ts';
 export { bytes, MAX_TEXT, type ChatInfo, type Message, type Operator, type Visitor } from './frames.ts';
 export { call } from './http.ts';
-export { onWake, socketURL, storage } from './browser.ts';
+export { onIdle, onWake, socketURL, storage } from './browser.ts';
 export { Session, VisitorSession, type SessionAnswer } from './session.ts';
 export type { LinkState } from './socket.ts';
 export type { Chat, ClientState, Mark, OpenOffer } from './state.ts';

@@ -32,6 +32,8 @@ export interface ClientState {
   /** Statuses that may be chosen. */
   readonly statuses: readonly string[];
   readonly self: Operator | undefined;
+  /** A page that is not used for so long, in ms, says that it is idle; 0: never. */
+  readonly idleMs: number;
   readonly chats: ReadonlyMap<number, Chat>;
   readonly offers: ReadonlyMap<number, OpenOffer>;
   /** The last offer that ended other than by our own answer, and why. */
@@ -51,6 +53,7 @@ export const initial: ClientState = {
   me: undefined,
   statuses: [],
   self: undefined,
+  idleMs: 0,
   chats: new Map(),
   offers: new Map(),
   gone: undefined,
@@ -120,6 +123,7 @@ function ready(s: ClientState, frame: Frame<'ready'>, now: number): ClientState 
     me: { person: frame.person, role: frame.role, org: frame.org, name: frame.name ?? '' },
     statuses: frame.statuses,
     self: frame.self,
+    idleMs: frame.idle_ms ?? 0,
     offers: new Map(frame.offers.map((o) => [o.chat, { ...o, until: now + o.ttl_ms }])),
     leaving: frame.self?.leaving ? (s.leaving ?? { t: 'leaving' }) : undefined,
     loggedOut: undefined,

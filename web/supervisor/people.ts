@@ -1,7 +1,7 @@
 import type { Operator } from '../client/index.ts';
 import { h, Keyed, setText, show, type Row } from '../ui/dom.ts';
 import { statusBadge } from '../ui/status.ts';
-import { clock, initials, tint } from '../ui/words.ts';
+import { clock, hour, initials, tint } from '../ui/words.ts';
 import type { Team } from './board.ts';
 
 /** The table of operators: who, what they are, since when, with how much work. */
@@ -149,10 +149,15 @@ export class People {
   }
 }
 
-/** What the status does not say: role, and the choice behind it. */
+/** What the status does not say: role, the choice behind it, and what comes next. */
 function detail(o: Operator): string {
   const parts = [];
   if (o.role !== 'operator') parts.push(o.role === 'admin' ? 'Admin' : 'Supervisor');
-  if (o.status !== 'Offline' && o.intent !== o.status) parts.push(`set to ${o.intent}`);
+  if (o.status === 'Offline') return parts.join(' · ');
+  if (o.intent !== o.status) parts.push(`set to ${o.intent}`);
+  if (o.source === 'supervisor') parts.push('by a supervisor');
+  if (o.reason) parts.push(o.reason);
+  if (o.until) parts.push(`until ${hour(o.until)}`);
+  if (o.next) parts.push(`then ${o.next}`);
   return parts.join(' · ');
 }

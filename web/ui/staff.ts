@@ -1,4 +1,4 @@
-import { Client, onWake, sentence, Session, socketURL, storage, type ClientState, type SessionAnswer } from '../client/index.ts';
+import { Client, onIdle, onWake, sentence, Session, socketURL, storage, type ClientState, type SessionAnswer } from '../client/index.ts';
 import { h, setText, show } from './dom.ts';
 
 /** A page for people who work at the desk. */
@@ -58,11 +58,13 @@ export class Staff {
     });
     const view = this.#page.open(client, this.#session);
     const deaf = onWake(() => client.wake());
+    const unwatched = onIdle(() => client.state.get().idleMs, (idle) => client.idle(idle));
     this.#root.replaceChildren(view.element);
     const off = client.state.subscribe((s) => {
       if (s.link.at !== 'stopped' || s.link.why === 'left' || s.link.why === 'protocol') return;
       queueMicrotask(() => off());
       deaf();
+      unwatched();
       view.stop();
       client.stop();
       this.#session.forget();

@@ -63,6 +63,33 @@ test('hello comes first, without the token in the address', limit, async () => {
   assert.ok(!server.url.includes('t1'));
 });
 
+test('a page that is not used says so, and says it again when it comes back (P-13)', limit, async () => {
+  open();
+  await isOpen();
+  client.idle(true);
+  client.idle(true); // told once
+  await until(() => server.received.some((f) => f.t === 'idle'));
+  assert.deepEqual(server.received.filter((f) => f.t === 'idle'), [{ t: 'idle', on: true }]);
+  server.cut();
+  await until((s) => s.link.at !== 'open');
+  await isOpen();
+  assert.equal(server.hellos[1]?.idle, true);
+  client.idle(false);
+  client.setStatus('Meal', { afterWork: true, forMs: 60_000 }).catch(() => {});
+  client.cancelPending().catch(() => {});
+  client.returnStatus().catch(() => {});
+  while (server.received.filter((f) => f.t === 'status').length < 3) await new Promise((r) => setTimeout(r, 5));
+  assert.deepEqual(server.received.filter((f) => f.t === 'idle').at(-1), { t: 'idle', on: false });
+  assert.deepEqual(
+    server.received.filter((f) => f.t === 'status').map(({ re: _re, ...f }) => f),
+    [
+      { t: 'status', version: 0, status: 'Meal', when: 'after_work', for_ms: 60_000 },
+      { t: 'status', version: 0, when: 'cancel' },
+      { t: 'status', version: 0, when: 'return' },
+    ],
+  );
+});
+
 test('a cut connection resumes with what was missed, once', limit, async () => {
   server.say('one');
   open();
