@@ -155,7 +155,9 @@ func TestPendingStatusIsToldAndHoldsAtTheEndOfTheLastChat(t *testing.T) {
 	if m := op.request(`{"t":"chat.close","chat":%d}`, chat); m["state"] != "closed" {
 		t.Fatal(m)
 	}
-	op.after(n, "applied", func(m map[string]any) bool { return m["t"] == "pending" && m["event"] == "applied" && m["status"] == "Meal" })
+	op.after(n, "applied", func(m map[string]any) bool {
+		return m["t"] == "pending" && m["event"] == "applied" && m["status"] == "Meal"
+	})
 	op.after(n, "the meal", func(m map[string]any) bool {
 		return self(m) && m["status"] == "Meal" && m["next"] == nil && m["until"].(float64) > 0
 	})

@@ -112,7 +112,7 @@ function intents.choose(rec, c, event)
   if till and not stay then word = 'LOCKED'
   elseif c.ms > 0 then
     local ends, kept = NOW + c.ms, {}
-    local renewed = rec.till and rec.intent == c.i and rec.source == c.s
+    local renewed = rec.till and rec.back and rec.intent == c.i and rec.source == c.s
     for _, b in ipairs(renewed and rec.back or beneath(rec)) do
       if not b.t or b.t > ends then kept[#kept + 1] = b end -- the others are over before
     end
