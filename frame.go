@@ -78,6 +78,7 @@ const (
 	KindMoving    Kind = "moving"
 	KindGap       Kind = "gap"
 	KindDegraded  Kind = "degraded"
+	KindLogouts   Kind = "logouts"
 )
 
 // Position is where a reader stands in a chat's log: "<seq>-<gen>", the id of

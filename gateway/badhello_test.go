@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
 )
 
 // expired is an operator's token that is right in all but its time.
@@ -67,7 +68,7 @@ func TestBadHellosAreClosedAndLeaveNothing(t *testing.T) {
 	}
 	out := d.operator("Out", switchboard.RoleOperator, 0)
 	outToken := d.token(out)
-	if _, err := d.admin.SignOut(t.Context(), d.org.ID, out, false); err != nil {
+	if _, err := d.admin.SignOut(t.Context(), d.org.ID, out, presence.WhenNow); err != nil {
 		t.Fatal(err)
 	}
 	was := d.dump()

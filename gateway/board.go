@@ -18,6 +18,7 @@ import (
 const (
 	topicOperators = "operators"
 	topicQueue     = "queue"
+	topicLogouts   = "logouts" // supervisors only; orderboard.go
 )
 
 // boardEvery is how often changes are sent to watchers: the last state of each

@@ -35,6 +35,7 @@ type ccai struct {
 	limit    *limiter[switchboard.OrgID] // 10 requests a second by contract
 	// signOut writes an order and works on it; Server.signOut says when it
 	// returns one that is not completed.
+	from    func(r *http.Request) string // the asker's address, and how it is known
 	signOut func(ctx context.Context, org switchboard.OrgID, spec presence.OrderSpec, threshold int) (presence.Order, error)
 }
 
@@ -165,12 +166,12 @@ func (s *ccai) forceLogout(w http.ResponseWriter, r *http.Request, org accounts.
 	if err != nil {
 		return err
 	}
-	spec := presence.OrderSpec{ID: id, Operators: in.Agents, Teams: in.Teams, Networks: in.Networks, Reason: "signed out by the contact center", By: "api:" + org.Slug}
+	spec := presence.OrderSpec{ID: id, Operators: in.Agents, Teams: in.Teams, Networks: in.Networks, Reason: "signed out by the contact center", By: "api:" + org.Slug, From: s.from(r)}
 	order, err := s.signOut(r.Context(), org.ID, spec, org.JobThreshold)
 	if err != nil {
 		return err
 	}
-	if order.State() != "completed" {
+	if order.State() != presence.OrderCompleted {
 		path := ccaiLogout + "/jobs/" + strconv.FormatInt(int64(id), 10)
 		w.Header().Set("Location", path)
 		w.Header().Set("Link", fmt.Sprintf(`<%s>; rel="job"`, path))
@@ -200,7 +201,7 @@ func ccaiAgents(outcomes []presence.Outcome) (agents []ccaiAgent, deferred int) 
 	agents = make([]ccaiAgent, len(outcomes))
 	for i, o := range outcomes {
 		agents[i] = ccaiAgent{ID: o.Operator, Name: o.Name, Email: o.Email, Number: o.Number, Previous: o.Previous, Current: o.Current}
-		if o.Outcome == "leaving" {
+		if o.Outcome == presence.OutcomeLeaving {
 			deferred++
 			agents[i].Current, agents[i].Message = o.Previous, ccaiDeferred
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
 )
 
 // closed is told once for each socket that has ended.
@@ -16,6 +17,7 @@ func (s *Server) closed(c *hub.Conn, last bool) {
 	}
 	s.unmark(ss)
 	s.board.forget(c)
+	s.orderBoard.forget(c)
 	if !last {
 		if e := (edge{ss.claims.Org, ss.claims.Person()}); s.allIdle(e) {
 			if err := s.tellIdle(e); err != nil {
@@ -49,7 +51,7 @@ func (s *Server) expired(c *hub.Conn) {
 		if err != nil {
 			s.log.Warn("an expired token's operator could not be read", "operator", op, "err", err)
 		} else if chats, calls := rec.Busy(); chats+calls > 0 {
-			if _, err := s.reg.SignOut(ctx, id.Org, op, true); err != nil {
+			if _, err := s.reg.SignOut(ctx, id.Org, op, presence.WhenDrain); err != nil {
 				s.log.Warn("an operator with an expired token could not be marked leaving", "operator", op, "err", err)
 			}
 			c.Send(hub.ClassEvent, mustJSON(leavingFrame{T: switchboard.KindLeaving, Reason: "your sign-in has expired", Chats: chats, Calls: calls}))

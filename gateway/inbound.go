@@ -40,13 +40,14 @@ func (s *Server) control(n routing.Nudge) {
 		Order  switchboard.OrderID `json:"order"`
 		Reason string              `json:"reason"`
 		Floor  int64               `json:"floor"`
+		BackMS int64               `json:"back_ms"`
 	}
 	if err := json.Unmarshal(n.Frame, &f); err != nil || f.T != switchboard.KindLogout {
 		s.log.Error("a control nudge could not be read", "err", err)
 		return
 	}
 	for _, person := range n.Persons {
-		s.end(n.Org, person, f.Floor, f.Order, f.Reason)
+		s.end(n.Org, person, f.Floor, logoutFrame{switchboard.KindLogout, f.Order, f.Reason, f.BackMS})
 	}
 }
 
@@ -54,17 +55,18 @@ type logoutFrame struct {
 	T      switchboard.Kind    `json:"t"`
 	Order  switchboard.OrderID `json:"order,omitempty"`
 	Reason string              `json:"reason,omitempty"`
+	BackMS int64               `json:"back_ms,omitempty"` // for how long a new sign-in is refused
 }
 
 // end closes every socket here of a person who was signed out. The reason goes
 // in a frame: a close reason has 123 bytes.
-func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor int64, order switchboard.OrderID, reason string) {
+func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor int64, why logoutFrame) {
 	for _, c := range s.hub.Conns(org, person) {
 		id, ok := c.Identity()
 		if !ok || id.Minted > floor {
 			continue
 		}
-		c.Send(hub.ClassEvent, mustJSON(logoutFrame{switchboard.KindLogout, order, reason}))
+		c.Send(hub.ClassEvent, mustJSON(why))
 		c.End(switchboard.CloseLoggedOut, "logged out")
 		s.metrics.logouts.Inc()
 	}
@@ -73,13 +75,17 @@ func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor i
 // heard takes a broadcast: something watchers may want to see, or an order that
 // this node must look through its addresses for.
 func (s *Server) heard(e routing.Event) {
-	if e.Topic != "order" {
+	if e.Topic != "order" && e.Topic != topicLogouts {
 		s.board.heard(e)
 		return
 	}
 	id, err := strconv.ParseInt(string(e.Body), 10, 64)
 	if err != nil {
 		s.log.Error("an order's broadcast could not be read", "err", err)
+		return
+	}
+	if e.Topic == topicLogouts {
+		s.orderBoard.heard(e.Org, switchboard.OrderID(id))
 		return
 	}
 	if !s.tasks.add(func(ctx context.Context) { s.scan(ctx, e.Org, switchboard.OrderID(id)) }) {
@@ -122,7 +128,7 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 		if err != nil {
 			return err
 		}
-		s.end(e.org, e.person, rec.Floor, 0, "signed out")
+		s.end(e.org, e.person, rec.Floor, logoutFrame{T: switchboard.KindLogout, Reason: "signed out"})
 	}
 	snap, err := s.router.Snapshot(ctx, e.org, e.person)
 	if err != nil {

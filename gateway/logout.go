@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/switchboard/switchboard"
@@ -21,7 +22,9 @@ func (s *Server) signOut(ctx context.Context, org switchboard.OrgID, spec presen
 	if err := s.reg.NewOrder(ctx, org, spec); err != nil {
 		return presence.Order{}, err
 	}
-	s.mirror.ordered(org, spec)
+	if !spec.Dry {
+		s.mirror.ordered(org, spec)
+	}
 	o, err := s.carryOut(ctx, org, spec, threshold)
 	if err != nil {
 		return o, err
@@ -37,6 +40,9 @@ func (s *Server) carryOut(ctx context.Context, org switchboard.OrgID, spec prese
 		if err != nil {
 			return o, err
 		}
+		if o.State() == presence.OrderScheduled {
+			return o, nil
+		}
 		if threshold > 0 && o.Todo > int64(threshold) {
 			s.workOn(org, spec.ID)
 			return o, nil
@@ -45,7 +51,7 @@ func (s *Server) carryOut(ctx context.Context, org switchboard.OrgID, spec prese
 			if _, _, err := s.reg.WorkOrder(ctx, org, spec.ID, 100); err != nil {
 				return o, err
 			}
-			if o, err = s.reg.Order(ctx, org, spec.ID); err != nil || o.State() == "completed" {
+			if o, err = s.reg.Order(ctx, org, spec.ID); err != nil || done(o) {
 				return o, err
 			}
 		}
@@ -60,18 +66,29 @@ func (s *Server) carryOut(ctx context.Context, org switchboard.OrgID, spec prese
 	}
 }
 
+// done reports whether there is nothing to wait for.
+func done(o presence.Order) bool {
+	return o.State() != presence.OrderCreated && o.State() != presence.OrderProcessing
+}
+
 // workOn goes on with a large order here; when this node is too busy or dies, the
 // order's deadline has another go on.
 func (s *Server) workOn(org switchboard.OrgID, id switchboard.OrderID) {
 	if !s.tasks.add(func(ctx context.Context) {
 		for ctx.Err() == nil {
-			todo, _, err := s.reg.WorkOrder(ctx, org, id, 100)
+			todo, awaited, err := s.reg.WorkOrder(ctx, org, id, 100)
 			if err != nil {
 				s.log.Warn("a logout order goes on by its deadline", "order", id, "err", err)
 				return
 			}
 			if todo == 0 {
 				return
+			}
+			if awaited > 0 { // it may be held until all nodes have looked
+				select {
+				case <-ctx.Done():
+				case <-time.After(20 * time.Millisecond):
+				}
 			}
 		}
 	}) {
@@ -82,37 +99,53 @@ func (s *Server) workOn(org switchboard.OrgID, id switchboard.OrderID) {
 // scan looks through the addresses of this node's sockets for an order by
 // network and says so, even when it found nobody: the order waits for each node.
 func (s *Server) scan(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) {
-	inside, err := s.reg.OpenNetworks(ctx, org, id)
+	o, err := s.openOrders.get(ctx, org, id)
 	if err != nil {
 		s.log.Warn("an order's networks could not be read; its deadline asks again", "order", id, "err", err)
 		return
 	}
-	var found []switchboard.OperatorID
-	for _, person := range s.hub.Match(org, inside) {
-		if op, ok := person.Operator(); ok {
-			found = append(found, op)
+	var found []presence.Found
+	for _, m := range s.hub.Match(org, o.Look) {
+		if op, ok := m.Person.Operator(); ok {
+			found = append(found, presence.Found{Operator: op, What: m.What, Why: whereFrom(m.Conn)})
 		}
 	}
-	if err := s.reg.OrderScanned(ctx, org, id, found, true); err != nil {
+	if err := s.reg.OrderFound(ctx, org, o, found, true); err != nil {
 		s.log.Warn("a scan could not be reported; the order's deadline asks again", "order", id, "err", err)
+		return
 	}
+	if len(found) > 0 {
+		s.workOn(org, id)
+	}
+}
+
+// whereFrom says a socket's address and how it is known.
+func whereFrom(c *hub.Conn) string {
+	source := SourceUnknown
+	if ss, ok := c.State().(*session); ok {
+		source = ss.source // fixed before the hub knew the socket
+	}
+	return c.Addr().String() + " (" + source + ")"
 }
 
 // meetOrders checks a new connection against the network orders that still look
 // for people: it came after this node's scan, or before it; either way it is met.
+// A standing order has a person who connects from inside signed out again.
 func (s *Server) meetOrders(ctx context.Context, c *hub.Conn, claims Claims, orders []switchboard.OrderID) error {
 	if claims.Audience != AudienceOperator {
 		return nil
 	}
 	for _, id := range orders {
-		inside, err := s.reg.OpenNetworks(ctx, claims.Org, id)
+		o, err := s.openOrders.get(ctx, claims.Org, id)
 		if err != nil {
 			return err
 		}
-		if !inside(c.Addr()) {
+		what := o.Look(c.Addr())
+		if what == 0 || o.Spec.Standing && what&presence.Excepted != 0 {
 			continue
 		}
-		if err := s.reg.OrderScanned(ctx, claims.Org, id, []switchboard.OperatorID{claims.Operator}, false); err != nil {
+		found := []presence.Found{{Operator: claims.Operator, What: what, Why: whereFrom(c)}}
+		if err := s.reg.OrderFound(ctx, claims.Org, o, found, false); err != nil {
 			return err
 		}
 		if _, _, err := s.reg.WorkOrder(ctx, claims.Org, id, 100); err != nil {
@@ -120,4 +153,39 @@ func (s *Server) meetOrders(ctx context.Context, c *hub.Conn, claims Claims, ord
 		}
 	}
 	return nil
+}
+
+// openOrders keeps the orders that look for people, parsed: each connect asks for
+// them while they do. What an order means never changes.
+type openOrders struct {
+	reg *presence.Registry
+	mu  sync.Mutex
+	all map[switchboard.OrderID]presence.OpenOrder
+}
+
+// keptOrders bounds openOrders; one more and all are read anew.
+const keptOrders = 256
+
+func newOpenOrders(reg *presence.Registry) *openOrders {
+	return &openOrders{reg: reg, all: map[switchboard.OrderID]presence.OpenOrder{}}
+}
+
+func (k *openOrders) get(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) (presence.OpenOrder, error) {
+	k.mu.Lock()
+	o, ok := k.all[id] // ids are unique over all organizations
+	k.mu.Unlock()
+	if ok {
+		return o, nil
+	}
+	o, err := k.reg.OpenOrder(ctx, org, id)
+	if err != nil {
+		return o, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.all) >= keptOrders {
+		clear(k.all)
+	}
+	k.all[id] = o
+	return o, nil
 }

@@ -32,23 +32,29 @@ func (s *Server) onCall(ctx context.Context, _ *hub.Conn, ss *session, in switch
 }
 
 // onSignOut ends a person's presence by their own wish, with no grace. A busy
-// operator must say drain: nobody signs out in the middle of a call by mistake
-// (L-2).
+// operator must say drain, or handover: nobody signs out in the middle of a call
+// by mistake (L-2).
 func (s *Server) onSignOut(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
-	if in.When != "" && in.When != "now" && in.When != "drain" {
-		return nil, switchboard.Invalid("when", "now or drain")
+	if in.When == "" {
+		in.When = presence.WhenNow
+	}
+	if !slices.Contains([]string{presence.WhenNow, presence.WhenDrain, presence.WhenHandOver, presence.WhenStay}, in.When) {
+		return nil, switchboard.Invalid("when", "now, drain, handover or stay")
 	}
 	if ss.claims.Audience == AudienceVisitor {
 		ss.goodbye = true
 		c.End(1000, "signed out")
 		return silent{}, nil
 	}
-	leaving, err := s.reg.SignOut(ctx, ss.claims.Org, ss.claims.Operator, in.When == "drain")
+	leaving, err := s.reg.SignOut(ctx, ss.claims.Org, ss.claims.Operator, in.When)
 	if err == nil {
 		err = s.reg.Safe(ctx, ss.claims.Org)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if !leaving && in.When == presence.WhenStay {
+		return nil, nil
 	}
 	if !leaving {
 		return silent{}, nil // the logout nudge closes every socket, this one too

@@ -1,25 +1,87 @@
 package gateway
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
+	"github.com/switchboard/switchboard/presence/accounts"
 )
 
-// orderAnswer is a logout order on our own API.
+// selectorJSON is who is meant, on our own API.
+type selectorJSON struct {
+	Agents   []switchboard.OperatorID `json:"agents,omitempty"`
+	Teams    []switchboard.TeamID     `json:"teams,omitempty"`
+	Networks []string                 `json:"networks,omitempty"`
+}
+
+// orderRequest is POST /v1/logouts (docs/protocol.md, "Signing people out").
+type orderRequest struct {
+	Agents      []switchboard.OperatorID `json:"agents,omitempty"`
+	Teams       []switchboard.TeamID     `json:"teams,omitempty"`
+	Networks    []string                 `json:"networks,omitempty"`
+	Except      selectorJSON             `json:"except,omitzero"`
+	Match       string                   `json:"match,omitempty"`       // any (default) or all of the selectors given
+	Connections string                   `json:"connections,omitempty"` // any (default) or all of a person's are inside
+	Mode        string                   `json:"mode,omitempty"`        // drain (default) or now
+	DeadlineMS  *int64                   `json:"deadline_ms,omitempty"`
+	FenceMS     int64                    `json:"fence_ms,omitempty"`
+	At          int64                    `json:"at,omitempty"`
+	Standing    bool                     `json:"standing,omitempty"`
+	DryRun      bool                     `json:"dry_run,omitempty"`
+	Confirm     bool                     `json:"confirm,omitempty"`
+	Reason      string                   `json:"reason,omitempty"`
+}
+
+func (q orderRequest) spec(id switchboard.OrderID) (presence.OrderSpec, error) {
+	either := func(field, v, a, b string) error {
+		if v != "" && v != a && v != b {
+			return switchboard.Invalid(field, a+" or "+b)
+		}
+		return nil
+	}
+	if len(q.Agents)+len(q.Teams)+len(q.Networks) == 0 {
+		return presence.OrderSpec{}, switchboard.Invalid("agents", "name agents, teams or networks")
+	}
+	for _, err := range []error{either("match", q.Match, "any", "all"), either("connections", q.Connections, "any", "all"), either("mode", q.Mode, presence.ModeDrain, presence.ModeNow)} {
+		if err != nil {
+			return presence.OrderSpec{}, err
+		}
+	}
+	if q.Connections == "all" && len(q.Networks) == 0 {
+		return presence.OrderSpec{}, switchboard.Invalid("connections", "only with networks")
+	}
+	return presence.OrderSpec{ID: id, Operators: q.Agents, Teams: q.Teams, Networks: q.Networks,
+		Except:    presence.Selector{Operators: q.Except.Agents, Teams: q.Except.Teams, Networks: q.Except.Networks},
+		Intersect: q.Match == "all", All: q.Connections == "all", Mode: q.Mode, DeadlineMS: q.DeadlineMS, FenceMS: q.FenceMS,
+		At: q.At, Standing: q.Standing, Dry: q.DryRun, Everybody: q.Confirm, Reason: q.Reason}, nil
+}
+
+// orderAnswer is a logout order on our own API and in "logouts" frames.
 type orderAnswer struct {
 	ID        switchboard.OrderID `json:"id"`
-	State     string              `json:"state"` // created, processing or completed
+	State     string              `json:"state"`
+	Asked     int64               `json:"asked,omitempty"` // Unix ms
+	By        string              `json:"by,omitempty"`
 	Total     int64               `json:"total"`
+	Todo      int64               `json:"todo"`
 	Out       int64               `json:"out"`
-	Leaving   int64               `json:"leaving"` // wait for their last chat or call to end
+	Leaving   int64               `json:"leaving"` // wait for their last work to end
 	Offline   int64               `json:"offline"` // named, and were not here
-	Operators []orderRow          `json:"operators"`
+	Cancelled int64               `json:"cancelled"`
+	orderRequest
+	Operators *[]orderRow            `json:"operators,omitempty"`
+	Next      switchboard.OperatorID `json:"next,omitempty"` // more rows: ask with after=next
 }
 
 type orderRow struct {
@@ -27,56 +89,244 @@ type orderRow struct {
 	Name     string                 `json:"name"`
 	Previous string                 `json:"previous"`
 	Current  string                 `json:"current"`
-	Outcome  string                 `json:"outcome"` // out, leaving or offline
+	Outcome  string                 `json:"outcome"` // out, leaving, offline or cancelled; in a dry run what would happen
+	Why      string                 `json:"why,omitempty"`
+	Chats    int                    `json:"chats"`
+	Calls    int                    `json:"calls"`
+	At       int64                  `json:"at"`
 }
 
-// postLogouts orders that people be signed out: by id, by team, by network.
+func orderOf(o presence.Order) orderAnswer {
+	either := func(all bool) string {
+		if all {
+			return "all"
+		}
+		return ""
+	}
+	return orderAnswer{ID: o.ID, State: o.State(), Asked: o.Asked, By: o.By, Total: o.Total(), Todo: o.Todo, Out: o.Out, Leaving: o.Leaving,
+		Offline: o.Offline, Cancelled: o.Cancelled,
+		orderRequest: orderRequest{Agents: o.OrderSpec.Operators, Teams: o.Teams, Networks: o.Networks,
+			Except: selectorJSON{o.Except.Operators, o.Except.Teams, o.Except.Networks}, Match: either(o.Intersect), Connections: either(o.All),
+			Mode: o.Mode, DeadlineMS: o.DeadlineMS, FenceMS: o.FenceMS, At: o.At, Standing: o.Standing, DryRun: o.Dry, Reason: o.Reason}}
+}
+
+// postLogouts orders that people be signed out.
 func (s *Server) postLogouts(w http.ResponseWriter, r *http.Request) error {
 	claims, err := s.supervisorOf(r)
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Agents   []switchboard.OperatorID `json:"agents"`
-		Teams    []switchboard.TeamID     `json:"teams"`
-		Networks []string                 `json:"networks"`
-		Reason   string                   `json:"reason"`
-	}
-	if err := readJSON(w, r, maxBody, &in); err != nil {
-		return err
-	}
-	if len(in.Agents)+len(in.Teams)+len(in.Networks) == 0 {
-		return switchboard.Invalid("agents", "name agents, teams or networks")
-	}
-	id, err := s.accounts.NextOrder(r.Context())
+	raw, err := readBody(w, r, maxBody)
 	if err != nil {
 		return err
 	}
+	var in orderRequest
+	if err := decodeJSON(raw, &in); err != nil {
+		return err
+	}
+	spec, err := in.spec(1)
+	if err == nil {
+		err = spec.Validate()
+	}
+	if err != nil {
+		return err
+	}
+	if spec.ID, err = s.orderID(r, claims.Org, raw); err != nil {
+		return err
+	}
+	spec.By, spec.From = string(claims.Person()), s.from(r)
 	org, err := s.accounts.Organization(r.Context(), claims.Org)
 	if err != nil {
 		return err
 	}
-	spec := presence.OrderSpec{ID: id, Operators: in.Agents, Teams: in.Teams, Networks: in.Networks, Reason: in.Reason, By: string(claims.Person())}
+	if !in.Confirm && !in.DryRun {
+		if err := s.confirmed(r.Context(), org, claims.Operator, spec); err != nil {
+			return err
+		}
+	}
 	if _, err := s.signOut(r.Context(), claims.Org, spec, org.JobThreshold); err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/v1/logouts/"+strconv.FormatInt(int64(id), 10))
-	return s.writeOrder(w, r, claims.Org, id, http.StatusAccepted)
+	w.Header().Set("Location", "/v1/logouts/"+strconv.FormatInt(int64(spec.ID), 10))
+	return s.writeOrder(w, r, claims.Org, spec.ID, http.StatusAccepted)
+}
+
+// from says a request's address and how it is known, for the audit.
+func (s *Server) from(r *http.Request) string {
+	addr, source := s.trust().Addr(r)
+	if !addr.IsValid() {
+		return source
+	}
+	return addr.String() + " (" + source + ")"
+}
+
+// orderID takes an id for a new order, or that of the request's Idempotency-Key.
+func (s *Server) orderID(r *http.Request, org switchboard.OrgID, request []byte) (switchboard.OrderID, error) {
+	id, err := s.accounts.NextOrder(r.Context())
+	key := r.Header.Get("Idempotency-Key")
+	if err != nil || key == "" {
+		return id, err
+	}
+	if len(key) > 255 {
+		return 0, switchboard.Invalid("Idempotency-Key", "at most 255 bytes")
+	}
+	return s.reg.Once(r.Context(), org, key, request, id)
+}
+
+// confirmed refuses an order of more people than the organization lets pass
+// without a second look, or of who gives it (T6). It looks as the order would.
+func (s *Server) confirmed(ctx context.Context, org accounts.Organization, self switchboard.OperatorID, spec presence.OrderSpec) error {
+	if o, err := s.reg.Order(ctx, org.ID, spec.ID); err == nil && o.ID == spec.ID {
+		return nil // a repeat by idempotency key: it was confirmed or was not too large
+	}
+	ops, err := s.reg.Operators(ctx, org.ID)
+	if err != nil {
+		return err
+	}
+	here := 0
+	for _, op := range ops {
+		if op.Status != switchboard.StatusOffline {
+			here++
+		}
+	}
+	meant, all, err := s.preview(ctx, org.ID, spec)
+	if err != nil {
+		return err
+	}
+	refuse := func(text string) error {
+		return &switchboard.Error{Code: switchboard.CodeConflict, Field: "confirm", Message: text}
+	}
+	switch {
+	case slices.Contains(meant, self):
+		return refuse(fmt.Sprintf("this signs out %d people, you among them; confirm", len(meant)))
+	case len(meant) > max(1, here*cmp.Or(org.ConfirmPercent, accounts.DefaultConfirmPercent)/100):
+		return refuse(fmt.Sprintf("this signs out %d people; %d are here; confirm", len(meant), here))
+	case !all:
+		return refuse("not every node has said whom this means; confirm to go on without")
+	}
+	return nil
+}
+
+// preview returns whom an order would mean now, and whether every node has said so.
+func (s *Server) preview(ctx context.Context, org switchboard.OrgID, spec presence.OrderSpec) (meant []switchboard.OperatorID, all bool, err error) {
+	if spec.ID, err = s.accounts.NextOrder(ctx); err != nil {
+		return nil, false, err
+	}
+	spec.Dry, spec.At, spec.Standing = true, 0, false
+	if err := s.reg.NewOrder(ctx, org, spec); err != nil {
+		return nil, false, err
+	}
+	for deadline := time.Now().Add(orderWithin); !all; {
+		o, err := s.reg.Order(ctx, org, spec.ID)
+		if err != nil {
+			return nil, false, err
+		}
+		if all = o.Awaited == 0; all || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if meant, err = s.reg.Meant(ctx, org, spec.ID); err != nil {
+		return nil, false, err
+	}
+	if err = s.reg.CancelOrder(ctx, org, spec.ID, spec.By); switchboard.CodeOf(err) == switchboard.CodeConflict {
+		err = nil // a node that found somebody has finished it
+	}
+	return meant, all, err
+}
+
+// orderIn returns the supervisor who asks and the order that the address names.
+func (s *Server) orderIn(r *http.Request) (Claims, switchboard.OrderID, error) {
+	claims, err := s.supervisorOf(r)
+	if err != nil {
+		return claims, 0, err
+	}
+	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
+	if err != nil || id <= 0 {
+		return claims, 0, switchboard.Invalid("id", "an order's id")
+	}
+	return claims, switchboard.OrderID(id), nil
 }
 
 func (s *Server) getLogout(w http.ResponseWriter, r *http.Request) error {
+	claims, id, err := s.orderIn(r)
+	if err != nil {
+		return err
+	}
+	return s.writeOrder(w, r, claims.Org, id, http.StatusOK)
+}
+
+// deleteLogout cancels an order for everybody who is not out yet.
+func (s *Server) deleteLogout(w http.ResponseWriter, r *http.Request) error {
+	claims, id, err := s.orderIn(r)
+	if err != nil {
+		return err
+	}
+	if err := s.reg.CancelOrder(r.Context(), claims.Org, id, string(claims.Person())); err != nil {
+		return err
+	}
+	if err := s.reg.Safe(r.Context(), claims.Org); err != nil {
+		return err
+	}
+	return s.writeOrder(w, r, claims.Org, id, http.StatusOK)
+}
+
+func (s *Server) getLogouts(w http.ResponseWriter, r *http.Request) error {
 	claims, err := s.supervisorOf(r)
 	if err != nil {
 		return err
 	}
-	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
-	if err != nil || id <= 0 {
-		return switchboard.Invalid("id", "an order's id")
+	before, err := number(r, "before", 0, 1<<53)
+	if err != nil {
+		return err
 	}
-	return s.writeOrder(w, r, claims.Org, switchboard.OrderID(id), http.StatusOK)
+	limit, err := number(r, "limit", 50, 200)
+	if err != nil {
+		return err
+	}
+	orders, err := s.reg.Orders(r.Context(), claims.Org, switchboard.OrderID(before), int(limit))
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Logouts []orderAnswer       `json:"logouts"`
+		Next    switchboard.OrderID `json:"next,omitempty"` // more: ask with before=next
+	}{Logouts: []orderAnswer{}}
+	for _, o := range orders {
+		out.Logouts = append(out.Logouts, orderOf(o))
+	}
+	if len(orders) == int(limit) {
+		out.Next = orders[len(orders)-1].ID
+	}
+	s.writeJSON(w, http.StatusOK, out)
+	return nil
 }
 
+// number reads a parameter of a request's address: 1 to most, or what stands for none.
+func number(r *http.Request, name string, none, most int64) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return none, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, switchboard.Invalid(name, fmt.Sprintf("1 to %d", most))
+	}
+	return n, nil
+}
+
+// orderRows is how many operators one answer shows; the rest is asked for.
+const orderRows = 1000
+
 func (s *Server) writeOrder(w http.ResponseWriter, r *http.Request, org switchboard.OrgID, id switchboard.OrderID, status int) error {
+	after, err := number(r, "after", 0, 1<<53)
+	if err != nil {
+		return err
+	}
+	limit, err := number(r, "limit", orderRows, orderRows)
+	if err != nil {
+		return err
+	}
 	o, err := s.reg.Order(r.Context(), org, id)
 	if err != nil {
 		return err
@@ -85,64 +335,33 @@ func (s *Server) writeOrder(w http.ResponseWriter, r *http.Request, org switchbo
 	if err != nil {
 		return err
 	}
-	a := orderAnswer{ID: id, State: o.State(), Total: o.Total(), Out: o.Out, Leaving: o.Leaving, Offline: o.Offline, Operators: []orderRow{}}
+	a, rows := orderOf(o), []orderRow{}
 	for _, row := range outcomes {
-		a.Operators = append(a.Operators, orderRow{row.Operator, row.Name, row.Previous, row.Current, row.Outcome})
+		if int64(row.Operator) <= after {
+			continue
+		}
+		if len(rows) == int(limit) {
+			a.Next = rows[len(rows)-1].ID
+			break
+		}
+		rows = append(rows, orderRow{row.Operator, row.Name, row.Previous, row.Current, row.Outcome, strings.TrimSpace(row.Why), row.Chats, row.Calls, row.At})
 	}
+	a.Operators = &rows
 	s.writeJSON(w, status, a)
 	return nil
 }
 
-// postCall is telephony's: a call of an operator begins or goes on. It is work
-// until it is ended or its lease is over. HTTP Basic with the organization's slug
-// and an API secret.
-func (s *Server) postCall(w http.ResponseWriter, r *http.Request) error {
-	org, err := s.tenantOf(r)
-	if err != nil {
-		return err
-	}
-	in := struct {
-		Operator switchboard.OperatorID `json:"operator"`
-		Call     string                 `json:"call"`
-		LeaseMS  int64                  `json:"lease_ms"`
-	}{LeaseMS: presence.CallLease.Milliseconds()}
-	if err := readJSON(w, r, maxBody, &in); err != nil {
-		return err
-	}
-	if in.LeaseMS < 1000 || in.LeaseMS > 3_600_000 {
-		return switchboard.Invalid("lease_ms", "1000 to 3600000")
-	}
-	lease := time.Duration(in.LeaseMS) * time.Millisecond
-	if err := s.reg.StartCall(r.Context(), org, in.Operator, in.Call, lease); err != nil {
-		return err
-	}
-	s.writeJSON(w, http.StatusOK, map[string]any{"call": in.Call, "operator": in.Operator, "lease_ms": lease.Milliseconds()})
-	return nil
+// ordersFrame tells supervisors who watch "logouts" how orders stand.
+type ordersFrame struct {
+	T      switchboard.Kind `json:"t"`
+	Full   bool             `json:"full,omitempty"`
+	Orders []orderAnswer    `json:"orders"`
 }
 
-// deleteCall ends a call: DELETE /v1/calls/{operator}/{call}.
-func (s *Server) deleteCall(w http.ResponseWriter, r *http.Request) error {
-	org, err := s.tenantOf(r)
-	if err != nil {
-		return err
+func framedOrders(full bool, orders []presence.Order) json.RawMessage {
+	f := ordersFrame{T: switchboard.KindLogouts, Full: full, Orders: []orderAnswer{}}
+	for _, o := range orders {
+		f.Orders = append(f.Orders, orderOf(o))
 	}
-	op, err := strconv.ParseInt(chi.URLParam(r, "operator"), 10, 64)
-	if err != nil || op <= 0 {
-		return switchboard.Invalid("operator", "an operator's id")
-	}
-	if err := s.reg.EndCall(r.Context(), org, switchboard.OperatorID(op), chi.URLParam(r, "call")); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// tenantOf returns the organization whose API secret a request carries.
-func (s *Server) tenantOf(r *http.Request) (switchboard.OrgID, error) {
-	slug, secret, ok := r.BasicAuth()
-	if !ok {
-		return 0, switchboard.Errorc(switchboard.CodeUnauthorized, "HTTP Basic with the organization's slug and an API secret is needed")
-	}
-	org, _, err := s.accounts.VerifyAPI(r.Context(), slug, secret)
-	return org, err
+	return mustJSON(f)
 }

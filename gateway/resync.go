@@ -149,7 +149,7 @@ func (s *Server) enterAgain(ctx context.Context, e edge, minted int64) error {
 	}
 	switch switchboard.CodeOf(err) {
 	case switchboard.CodeLoggedOut, switchboard.CodeUnauthorized:
-		s.end(e.org, e.person, minted, 0, "signed out")
+		s.end(e.org, e.person, minted, logoutFrame{T: switchboard.KindLogout, Reason: "signed out"})
 		return nil
 	}
 	return err

@@ -26,13 +26,15 @@ func (s *Server) routes() http.Handler {
 	r.Put("/v1/operators/{id}/status", s.answer(s.putStatus))
 	r.Get("/v1/operators/{id}/history", s.answer(s.getHistory))
 	r.Post("/v1/logouts", s.answer(s.postLogouts))
+	r.Get("/v1/logouts", s.answer(s.getLogouts))
 	r.Get("/v1/logouts/{id}", s.answer(s.getLogout))
+	r.Delete("/v1/logouts/{id}", s.answer(s.deleteLogout))
 	r.Post("/v1/calls", s.answer(s.postCall))
 	r.Delete("/v1/calls/{operator}/{call}", s.answer(s.deleteCall))
 
 	// Surfaces that keep other systems' contracts.
 	(&chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}).routes(r)
-	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.limits.perTenant, signOut: s.signOut}).routes(r)
+	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.limits.perTenant, from: s.from, signOut: s.signOut}).routes(r)
 
 	// For the balancer.
 	r.Get("/healthz", s.getHealth)

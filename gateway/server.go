@@ -43,6 +43,9 @@ type Server struct {
 	resyncs  *resyncs
 	idles    *idles
 
+	orderBoard *orderBoard
+	openOrders *openOrders
+
 	listener, ops net.Listener
 	draining      atomic.Bool
 }
@@ -117,6 +120,7 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	s.bus = s.router.NewBus(routing.Listener{Nudge: s.nudged, Event: s.heard, Gap: s.missed})
 	s.hub = hub.New(s.cfg.Hub, hub.Handlers{Frame: s.frame, Closed: s.closed, Expired: s.expired, Refresh: s.refresh}, s.cfg.Registerer, s.log)
 	s.board = newBoard(s.hub, s.reg, s.router, s.degraded.age, s.log)
+	s.orderBoard, s.openOrders = newOrderBoard(s.hub, s.reg, s.log), newOpenOrders(s.reg)
 	s.marks = newMarks(s.hub)
 	s.mirror = newMirror(s.hub, s.reg)
 	return nil
@@ -156,7 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("subscribe to the node's inboxes: %w", err), s.closeListeners())
 	}
 	leaseWG.Go(func() { leaseErr = s.reg.Run(lease, s.router.Ring) })
-	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.marks.run, s.mirror.run, s.tidy, s.resync, s.watchStore, s.retryLeaves} {
+	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.tidy, s.resync, s.watchStore, s.retryLeaves} {
 		workWG.Go(func() { run(work) })
 	}
 	socketWG.Go(func() { s.hub.Run(sockets) }) // returns nil only

@@ -21,6 +21,7 @@ import (
 // to the socket's reading goroutine.
 type session struct {
 	origin, host string // of the upgrade request: checked when the organization is known
+	source       string // how the socket's address is known (addr.go)
 	claims       Claims
 	open         bool        // hello was answered with ready
 	goodbye      bool        // signed out by frame: no grace
@@ -65,7 +66,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		s.log.Debug("upgrade failed", "addr", addr, "err", err)
 		return
 	}
-	ss := &session{origin: r.Header.Get("Origin"), host: r.Host,
+	ss := &session{origin: r.Header.Get("Origin"), host: r.Host, source: source,
 		pace: rate.NewLimiter(rate.Limit(s.cfg.Limits.FramesPerSocket), int(5*s.cfg.Limits.FramesPerSocket))}
 	if err := s.hub.OpenWith(ws, hijack.Conn(), addr, ss); err != nil {
 		s.log.Debug("socket refused", "addr", addr, "source", source, "err", err)

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/switchboard/switchboard"
@@ -211,11 +212,18 @@ func (h *Hub) Persons(f func(org switchboard.OrgID, p switchboard.PersonID) bool
 	}
 }
 
-// Match returns the persons of an organization with a live connection from an
-// address that prefixes accepts, each once, in no order. No lock is held while
-// prefixes runs.
-func (h *Hub) Match(org switchboard.OrgID, prefixes func(netip.Addr) bool) []switchboard.PersonID {
-	var found []switchboard.PersonID
+// Matched is one person whom Match found.
+type Matched struct {
+	Person switchboard.PersonID
+	What   uint8 // what look said of all the person's addresses, joined by "or"
+	Conn   *Conn // the first that look said of what it was asked first for: bit 1
+}
+
+// Match looks at the address of every live connection of an organization and
+// returns the persons of whom look said anything but 0, each once, in no order.
+// No lock is held while look runs.
+func (h *Hub) Match(org switchboard.OrgID, look func(netip.Addr) uint8) []Matched {
+	var found []Matched
 	var some []entry
 	for i := range h.shards {
 		s := &h.shards[i]
@@ -230,12 +238,32 @@ func (h *Hub) Match(org switchboard.OrgID, prefixes func(netip.Addr) bool) []swi
 		// A person lives in one shard, so repeats are within it.
 		begin := len(found)
 		for _, e := range some {
-			if prefixes(e.addr) {
-				found = append(found, e.conn.identity.Load().Person)
+			if what := look(e.addr); what != 0 {
+				found = append(found, Matched{e.conn.identity.Load().Person, what, e.conn})
 			}
 		}
-		slices.Sort(found[begin:])
-		found = append(found[:begin], slices.Compact(found[begin:])...)
+		found = append(found[:begin], join(found[begin:])...)
 	}
 	return found
+}
+
+// join makes one of several finds of the same person.
+func join(found []Matched) []Matched {
+	if len(found) < 2 {
+		return found
+	}
+	slices.SortStableFunc(found, func(a, b Matched) int { return strings.Compare(string(a.Person), string(b.Person)) })
+	out := found[:1]
+	for _, m := range found[1:] {
+		last := &out[len(out)-1]
+		if last.Person != m.Person {
+			out = append(out, m)
+			continue
+		}
+		if last.What&1 == 0 && m.What&1 != 0 {
+			last.Conn = m.Conn
+		}
+		last.What |= m.What
+	}
+	return out
 }

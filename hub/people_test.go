@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -76,15 +77,30 @@ func TestMatchFindsPersonsByAddress(t *testing.T) {
 		}
 		join(1, "o1", "10.0.0.1")
 		join(1, "o1", "10.0.0.2") // a second tab
+		join(1, "o2", "192.0.2.9")
 		join(1, "o2", "::ffff:10.0.0.3")
 		gone := join(1, "o3", "10.0.0.4")
 		join(1, "o4", "192.0.2.1")
 		join(1, "o5", "2001:db8::1")
 		join(2, "o6", "10.0.0.5")
 		gone.End(1001, "bye")
-		got := r.Match(1, netip.MustParsePrefix("10.0.0.0/8").Contains)
-		slices.Sort(got)
-		if want := []switchboard.PersonID{"o1", "o2"}; !slices.Equal(got, want) {
+		inside, outside := uint8(1), uint8(2)
+		got := map[switchboard.PersonID]uint8{}
+		for _, m := range r.Match(1, func(a netip.Addr) uint8 {
+			if netip.MustParsePrefix("10.0.0.0/8").Contains(a) {
+				return inside
+			}
+			return outside
+		}) {
+			if _, twice := got[m.Person]; twice {
+				t.Errorf("%s is there twice", m.Person)
+			}
+			got[m.Person] = m.What
+			if m.What&inside != 0 && m.Conn.Addr().As4()[0] != 10 {
+				t.Errorf("%s is inside by %s", m.Person, m.Conn.Addr())
+			}
+		}
+		if want := map[switchboard.PersonID]uint8{"o1": inside, "o2": inside | outside, "o4": outside, "o5": outside}; !maps.Equal(got, want) {
 			t.Errorf("matched %v, want %v", got, want)
 		}
 	})

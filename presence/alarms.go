@@ -122,6 +122,9 @@ func (r *Registry) answer(ctx context.Context, alarm string, ring func(context.C
 		return err
 	case alarmFlap:
 		return r.flapping(ctx, org, id)
+	case alarmCut:
+		_, err := r.Call(ctx, org, scriptCut, nil, id)
+		return err
 	case alarmOrder:
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {

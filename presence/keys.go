@@ -40,8 +40,11 @@ import (
 //	o:team                hash    team id -> settings (JSON)               256
 //	o:vis                 hash    visitor -> open chat                     open chats
 //	o:order               hash    logout orders and their counters         orders of 30 days, and few more
+//	o:orders              zset    logout orders by id                      the same
+//	o:once:<hash>         string  the order of an idempotency key          24 hours
 //	o:order:<id>:todo     set     people an order has yet to work on       30 days once it is done
 //	o:order:<id>:wait     set     nodes that have yet to scan for it       30 days once it is done
+//	o:order:<id>:marks    hash    operator id -> how it was found          30 days once it is done
 //	o:order:<id>:res      hash    operator id -> outcome (JSON)            30 days once it is done
 //	o:audit               stream  who, what, why, when                     about 100,000 entries
 //	o:history             stream  changes of intents and outward statuses  about 200,000 entries (20 MB)
@@ -54,10 +57,11 @@ const (
 	alarmGrace = "grace" // person: a lost socket's grace is over
 	alarmWrap  = "wrap"  // operator: wrap-up is over
 	alarmCall  = "call"  // operator/call: a call's lease is over
-	alarmOrder = "order" // order: a logout order is not finished
 	alarmUntil = "until" // operator: a temporary status ends
 	alarmIdle  = "idle"  // operator: idle, and was busy or put back to work
 	alarmFlap  = "flap"  // operator: automatic changes of the status were stopped
+	alarmOrder = "order" // order: a logout order is not finished, or is to begin
+	alarmCut   = "cut"   // operator: the time that a logout leaves for work is over
 
 	// Those below are answered by routing.
 
@@ -110,7 +114,7 @@ func (p Partition) block(org switchboard.OrgID, own string) []string {
 
 func (p Partition) orderKeys(org switchboard.OrgID, id switchboard.OrderID) []string {
 	base := "order:" + strconv.FormatInt(int64(id), 10)
-	return []string{p.Key(org, base+":todo"), p.Key(org, base+":wait"), p.Key(org, base+":res")}
+	return []string{p.Key(org, base+":todo"), p.Key(org, base+":wait"), p.Key(org, base+":res"), p.Key(org, base+":marks")}
 }
 
 // Block names the keys of the block that scripts outside the prelude declare by

@@ -150,7 +150,7 @@ func (r *Registry) Roster(ctx context.Context, org switchboard.OrgID) (views []s
 
 // Minted returns the Redis time in ms to put into a new token of an operator: it
 // is above every logout of theirs so far. Errors: CodeNotFound; CodeForbidden
-// for a deleted operator.
+// for a deleted operator; CodeLoggedOut while an order's fence refuses sign-ins.
 func (r *Registry) Minted(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID) (int64, error) {
 	rec, err := r.Operator(ctx, org, op)
 	if err != nil {
@@ -162,6 +162,9 @@ func (r *Registry) Minted(ctx context.Context, org switchboard.OrgID, op switchb
 	now, err := r.Now(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if rec.Fence > now {
+		return 0, barred(rec.Fence - now)
 	}
 	return max(now, rec.Floor+1), nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,147 +14,146 @@ import (
 	"github.com/switchboard/switchboard"
 )
 
-// OrderSpec says who is to be signed out. The selectors are a union; ids that
-// do not exist are passed over. Operators named by id are signed out even when
-// offline (their old tokens are refused); teams and networks mean people who
-// are here now.
-type OrderSpec struct {
-	ID        switchboard.OrderID      `json:"id"` // from the registry, one per order: doing it again is fine
-	Operators []switchboard.OperatorID `json:"operators,omitempty"`
-	Teams     []switchboard.TeamID     `json:"teams,omitempty"`
-	Networks  []string                 `json:"networks,omitempty"` // as ParseNetworks reads them
-	Reason    string                   `json:"reason,omitempty"`   // shown to the operator; at most 500 bytes
-	By        string                   `json:"by"`                 // who asked, for the audit
-}
+// orderBatch is how many people one script says something of.
+const orderBatch = 250
 
-// Order is an order and how far it is.
-type Order struct {
-	OrderSpec
-	At      int64 // Redis ms
-	Todo    int64 // people not yet worked on
-	Awaited int64 // nodes that have yet to look through their addresses
-	Out     int64 // signed out
-	Leaving int64 // waiting for their work to end
-	Offline int64 // named, and not here
-}
+// theNames stands for the look for who is named by id or team, among those who
+// have yet to look (KEYS 18 of the order scripts).
+const theNames = "0"
 
-// State is created, processing or completed. Completed means that everyone meant
-// is out or leaving (contracts.md 1.8, quirk 14).
-func (o Order) State() string {
-	switch {
-	case o.Todo == 0 && o.Awaited == 0:
-		return "completed"
-	case o.Out+o.Leaving+o.Offline > 0:
-		return "processing"
-	}
-	return "created"
-}
-
-// Total is how many people the order has met so far.
-func (o Order) Total() int64 { return o.Todo + o.Out + o.Leaving + o.Offline }
-
-// Outcome is what an order did to one operator.
-type Outcome struct {
-	Operator switchboard.OperatorID `json:"-"`
-	Name     string                 `json:"-"`
-	Email    string                 `json:"-"`
-	Number   string                 `json:"-"`
-	Previous string                 `json:"previous"` // outward status before
-	Current  string                 `json:"current"`  // and after this step
-	Outcome  string                 `json:"outcome"`  // out, leaving or offline
-	At       int64                  `json:"at"`
-}
-
-// NewOrder writes an order and begins it: whoever is named by id or team is in
-// its to-do, and every node is asked to look through its addresses when networks
-// are named. Work it to an end with WorkOrder; a node that dies before leaves
-// that to the others. Errors: CodeInvalid names the field, nothing was written.
+// NewOrder writes an order and, unless it is for later, begins it: whoever is
+// named by id or team is in its to-do, and every node is asked to look through
+// its addresses when networks are named. Work it to an end with WorkOrder; a node
+// that dies before leaves that to the others, from any step on. Errors:
+// CodeInvalid names the field, nothing was written; CodeConflict when 100 orders
+// look for newcomers already.
 func (r *Registry) NewOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec) error {
-	if spec.ID <= 0 {
-		return switchboard.Invalid("id", "a positive integer")
-	}
-	if len(spec.Reason) > 500 {
-		return switchboard.Invalid("reason", "at most 500 bytes")
-	}
-	if _, err := ParseNetworks(spec.Networks); err != nil {
+	if err := spec.Validate(); err != nil {
 		return err
 	}
-	people, err := r.meant(ctx, org, spec)
-	if err != nil {
+	later, err := r.beginOrder(ctx, org, spec)
+	if err != nil || later {
 		return err
 	}
+	return r.nameOrder(ctx, org, spec)
+}
+
+// beginOrder writes an order, or begins one whose time has come; later says that
+// its time is yet to come.
+func (r *Registry) beginOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec) (later bool, err error) {
 	raw, err := json.Marshal(spec)
 	if err != nil {
-		return err
+		return false, err
 	}
-	p, networks := r.Partition(org), "0"
-	if len(spec.Networks) > 0 {
-		networks = "1"
+	p := r.Partition(org)
+	keys := append(p.orderKeys(org, spec.ID), p.Key(org, "orders"))
+	reply, err := r.Call(ctx, org, scriptOrder, keys, int64(spec.ID), string(raw), bit(spec.scans()), spec.At, bit(spec.Standing), bit(spec.Dry))
+	if err != nil {
+		return false, err
 	}
-	first := people[:min(len(people), 1000)]
-	args := append([]any{int64(spec.ID), string(raw), networks}, first...)
-	if _, err := r.Call(ctx, org, scriptOrder, p.orderKeys(org, spec.ID)[:2], args...); err != nil {
-		return err
+	if reply.Status == "FULL" {
+		return false, switchboard.Errorc(switchboard.CodeConflict, "100 orders look for people who connect already; cancel some")
 	}
-	if len(spec.Teams) > 0 {
-		// Once more, now that the order is written: who came between the look and
-		// the order was here when it was given. Those known already are no news.
-		if people, err = r.meant(ctx, org, spec); err != nil {
+	return reply.Status == "LATER", nil
+}
+
+func bit(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// nameOrder looks for those whom an order means by id, and by team among those
+// who are here. It does so after the order was written: who came between was
+// here when it was given.
+func (r *Registry) nameOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec) error {
+	var marks []mark
+	if !spec.inside() && len(spec.Operators)+len(spec.Teams) > 0 {
+		ops, err := r.Operators(ctx, org)
+		if err != nil {
 			return err
 		}
-	} else {
-		people = people[len(first):]
+		for _, op := range ops {
+			if why := spec.byName(op); why != "" {
+				marks = append(marks, mark{op.ID, "n " + why})
+			}
+		}
 	}
-	for part := range slices.Chunk(people, 1000) {
-		if err := r.orderMore(ctx, org, spec.ID, "", part); err != nil {
+	return r.orderMore(ctx, org, spec, theNames, marks)
+}
+
+// orderMore tells an order of people, and who has finished looking ("" for nobody).
+func (r *Registry) orderMore(ctx context.Context, org switchboard.OrgID, spec OrderSpec, done string, marks []mark) error {
+	for first := true; first || len(marks) > 0; first = false {
+		part := marks[:min(len(marks), orderBatch)]
+		marks = marks[len(part):]
+		who := ""
+		if len(marks) == 0 {
+			who = done
+		}
+		args := []any{int64(spec.ID), who, bit(spec.inside()), bit(spec.Standing)}
+		for _, m := range part {
+			args = append(args, int64(m.op), m.text)
+		}
+		if _, err := r.Call(ctx, org, scriptOrderMore, r.Partition(org).orderKeys(org, spec.ID), args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// meant returns the operators whom an order means by id, and by team those who
-// are here.
-func (r *Registry) meant(ctx context.Context, org switchboard.OrgID, spec OrderSpec) ([]any, error) {
-	ops, err := r.Operators(ctx, org)
-	if err != nil {
-		return nil, err
-	}
-	var people []any
-	for _, op := range ops {
-		named := slices.Contains(spec.Operators, op.ID)
-		member := op.Status != switchboard.StatusOffline && slices.ContainsFunc(op.Teams, func(t switchboard.TeamID) bool { return slices.Contains(spec.Teams, t) })
-		if op.Account != switchboard.AccountDeleted && (named || member) {
-			people = append(people, int64(op.ID))
-		}
-	}
-	return people, nil
-}
-
-func (r *Registry) orderMore(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, scanned string, people []any) error {
-	args := append([]any{int64(id), scanned}, people...)
-	_, err := r.Call(ctx, org, scriptOrderMore, r.Partition(org).orderKeys(org, id), args...)
-	return err
-}
-
-// OrderScanned adds the operators whom this node found inside an order's
-// networks and, when done, says that it has looked through all its addresses.
-func (r *Registry) OrderScanned(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, found []switchboard.OperatorID, done bool) error {
+// OrderFound tells an order what this node found at its addresses and, when
+// done, that it has looked through all of them.
+func (r *Registry) OrderFound(ctx context.Context, org switchboard.OrgID, o OpenOrder, found []Found, done bool) error {
 	scanned := ""
 	if done {
 		scanned = r.Incarnation()
 	}
-	people := make([]any, len(found))
-	for i, op := range found {
-		people[i] = int64(op)
-	}
-	for len(people) > 1000 {
-		if err := r.orderMore(ctx, org, id, "", people[:1000]); err != nil {
+	if o.Spec.Intersect || len(o.Spec.Except.Operators)+len(o.Spec.Except.Teams) > 0 {
+		ids := make([]switchboard.OperatorID, len(found))
+		for i, f := range found {
+			ids[i] = f.Operator
+		}
+		recs, err := r.operatorsOf(ctx, org, ids)
+		if err != nil {
 			return err
 		}
-		people = people[1000:]
+		found = slices.DeleteFunc(slices.Clone(found), func(f Found) bool { return f.What&Inside != 0 && !o.Spec.covers(recs[f.Operator]) })
 	}
-	return r.orderMore(ctx, org, id, scanned, people)
+	var marks []mark
+	for _, f := range found {
+		marks = append(marks, f.marks()...)
+	}
+	return r.orderMore(ctx, org, o.Spec, scanned, marks)
+}
+
+// operatorsOf returns the records of some operators; those that are not there are
+// left out.
+func (r *Registry) operatorsOf(ctx context.Context, org switchboard.OrgID, ids []switchboard.OperatorID) (map[switchboard.OperatorID]Operator, error) {
+	out := make(map[switchboard.OperatorID]Operator, len(ids))
+	for part := range slices.Chunk(ids, 500) {
+		fields := make([]string, len(part))
+		for i, id := range part {
+			fields[i] = strconv.FormatInt(int64(id), 10)
+		}
+		raws, err := r.rdb.HMGet(ctx, r.Partition(org).Key(org, "op"), fields...).Result()
+		if err != nil {
+			return nil, r.storeError("operators", err)
+		}
+		for i, raw := range raws {
+			text, ok := raw.(string)
+			if !ok {
+				continue
+			}
+			var rec Operator
+			if err := json.Unmarshal([]byte(text), &rec); err != nil {
+				return nil, fmt.Errorf("operator %d: %w", part[i], err)
+			}
+			out[rec.ID] = rec
+		}
+	}
+	return out, nil
 }
 
 // WorkOrder carries an order out on up to n (at most 100) people of its to-do
@@ -166,98 +164,108 @@ func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id swit
 		return 0, 0, err
 	}
 	if reply.Status == "NOTFOUND" {
-		return 0, 0, switchboard.Errorc(switchboard.CodeNotFound, "no such order")
+		return 0, 0, errNoOrder
 	}
 	return reply.Int(0), reply.Int(1), nil
 }
 
-// workOrder goes on with an order whose deadline rang: its first worker is slow
-// or dead. Nodes that died are no longer awaited.
+// workOrder goes on with an order whose deadline rang: its time has come, or its
+// worker is slow or dead. Nodes that died are no longer awaited, those that live
+// are asked again.
 func (r *Registry) workOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) error {
-	if err := r.orderMore(ctx, org, id, "", nil); err != nil {
+	o, err := r.Order(ctx, org, id)
+	if err != nil {
 		return err
 	}
-	for {
-		todo, _, err := r.WorkOrder(ctx, org, id, 100)
-		if err != nil || todo == 0 {
+	switch o.phase {
+	case phaseCancelled:
+		return r.undoOrder(ctx, org, o, "")
+	case phaseScheduled:
+		if later, err := r.beginOrder(ctx, org, o.OrderSpec); err != nil || later {
+			return err
+		}
+		o.unnamed = true
+	}
+	if o.unnamed {
+		if err := r.nameOrder(ctx, org, o.OrderSpec); err != nil {
 			return err
 		}
 	}
+	if err := r.orderMore(ctx, org, o.OrderSpec, "again", nil); err != nil {
+		return err
+	}
+	for last := int64(-1); ; {
+		todo, _, err := r.WorkOrder(ctx, org, id, 100)
+		if err != nil || todo == 0 || todo == last { // held: it waits for a node that looks
+			return err
+		}
+		last = todo
+	}
 }
 
-// Order returns an order and how far it is. Errors: CodeNotFound.
-func (r *Registry) Order(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) (Order, error) {
-	p, n := r.Partition(org), strconv.FormatInt(int64(id), 10)
-	keys := p.orderKeys(org, id)
-	pipe := r.rdb.Pipeline()
-	fields := pipe.HMGet(ctx, p.Key(org, "order"), n, n+":at", n+":out", n+":leaving", n+":offline")
-	todo, awaited := pipe.SCard(ctx, keys[0]), pipe.SCard(ctx, keys[1])
-	if _, err := pipe.Exec(ctx); err != nil {
-		return Order{}, r.storeError("order", err)
-	}
-	f := fields.Val()
-	raw, ok := f[0].(string)
-	if !ok {
-		return Order{}, switchboard.Errorc(switchboard.CodeNotFound, "no such order")
-	}
-	o := Order{Todo: todo.Val(), Awaited: awaited.Val()}
-	if err := json.Unmarshal([]byte(raw), &o.OrderSpec); err != nil {
-		return o, fmt.Errorf("order %d: %w", id, err)
-	}
-	for i, dst := range []*int64{&o.At, &o.Out, &o.Leaving, &o.Offline} {
-		text, _ := f[i+1].(string)
-		*dst, _ = strconv.ParseInt(text, 10, 64) // a counter that is missing is 0
-	}
-	return o, nil
-}
-
-// Outcomes returns what an order did to each operator so far, by operator id.
-// One who was leaving and has left since is shown as out.
-func (r *Registry) Outcomes(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) ([]Outcome, error) {
-	all, err := r.rdb.HGetAll(ctx, r.Partition(org).orderKeys(org, id)[2]).Result()
+// CancelOrder stops an order: nobody more is met by it, who is leaving for it
+// stays, its fence is lifted. Who is out stays out. by says who asks. Errors:
+// CodeNotFound; CodeConflict when there is nothing left to cancel.
+func (r *Registry) CancelOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, by string) error {
+	reply, err := r.Call(ctx, org, scriptOrderStop, r.Partition(org).orderKeys(org, id), int64(id), by, "0")
 	if err != nil {
-		return nil, r.storeError("outcomes", err)
+		return err
 	}
-	ops, err := r.Operators(ctx, org)
+	switch reply.Status {
+	case "NOTFOUND":
+		return errNoOrder
+	case "DONE":
+		return switchboard.Errorc(switchboard.CodeConflict, "everybody whom the order means is out; nothing can be cancelled")
+	}
+	o, err := r.Order(ctx, org, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([]Outcome, 0, len(all))
-	for _, op := range ops {
-		raw, ok := all[strconv.FormatInt(int64(op.ID), 10)]
-		if !ok {
-			continue
-		}
-		o := Outcome{Operator: op.ID, Name: op.Name, Email: op.Email, Number: op.Number}
-		if err := json.Unmarshal([]byte(raw), &o); err != nil {
-			return nil, fmt.Errorf("outcome of %d: %w", op.ID, err)
-		}
-		if o.Outcome == "leaving" && (op.Leaving == nil || !slices.Contains(op.Leaving.Orders, id)) {
-			o.Outcome, o.Current = "out", switchboard.StatusOffline
-		}
-		out = append(out, o)
-	}
-	return out, nil
+	return r.undoOrder(ctx, org, o, by)
 }
 
-// OpenNetworks returns the networks of an order that still looks for people.
-func (r *Registry) OpenNetworks(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) (func(netip.Addr) bool, error) {
+// undoOrder carries a cancelled order's end to those who have a result.
+func (r *Registry) undoOrder(ctx context.Context, org switchboard.OrgID, o Order, by string) error {
+	outcomes, err := r.Outcomes(ctx, org, o.ID)
+	if err != nil {
+		return err
+	}
+	var ids []any
+	for _, row := range outcomes {
+		if row.Outcome == OutcomeLeaving || o.FenceMS > 0 && row.Outcome != OutcomeCancelled {
+			ids = append(ids, int64(row.Operator))
+		}
+	}
+	for first := true; first || len(ids) > 0; first = false {
+		part := ids[:min(len(ids), 100)]
+		ids = ids[len(part):]
+		args := append([]any{int64(o.ID), by, bit(len(ids) == 0)}, part...)
+		if _, err := r.Call(ctx, org, scriptOrderStop, r.Partition(org).orderKeys(org, o.ID), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNoOrder = switchboard.Errorc(switchboard.CodeNotFound, "no such order")
+
+// OpenOrder returns an order that looks for people by their addresses. Errors:
+// CodeNotFound.
+func (r *Registry) OpenOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID) (o OpenOrder, err error) {
 	raw, err := r.rdb.HGet(ctx, r.Partition(org).Key(org, "order"), strconv.FormatInt(int64(id), 10)).Result()
 	if errors.Is(err, redis.Nil) {
-		return nil, switchboard.Errorc(switchboard.CodeNotFound, "no such order")
+		return o, errNoOrder
 	}
 	if err != nil {
-		return nil, r.storeError("order", err)
+		return o, r.storeError("order", err)
 	}
-	var spec OrderSpec
-	if err := json.Unmarshal([]byte(raw), &spec); err != nil {
-		return nil, fmt.Errorf("order %d: %w", id, err)
+	if err := json.Unmarshal([]byte(raw), &o.Spec); err != nil {
+		return o, fmt.Errorf("order %d: %w", id, err)
 	}
-	nets, err := ParseNetworks(spec.Networks)
-	if err != nil {
-		return nil, fmt.Errorf("order %d: %w", id, err)
+	if o.nets, err = o.Spec.parse(); err != nil {
+		return o, fmt.Errorf("order %d: %w", id, err)
 	}
-	return nets.Contains, nil
+	return o, nil
 }
 
 func orderIDs(text string) ([]switchboard.OrderID, error) {

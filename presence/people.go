@@ -33,16 +33,19 @@ type Operator struct {
 	Since   int64                  `json:"since"` // since when Status, Redis ms
 	Floor   int64                  `json:"floor,omitempty"`
 	Out     bool                   `json:"out,omitempty"`
-	Wrap    int64                  `json:"wrap,omitempty"` // wrap-up lasts until, Redis ms; 0: none
+	Wrap    int64                  `json:"wrap,omitempty"`  // wrap-up lasts until, Redis ms; 0: none
+	Fence   int64                  `json:"fence,omitempty"` // a new sign-in is refused until, Redis ms
 	Leaving *Leaving               `json:"leaving,omitempty"`
-	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8"
+	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8", "monitor:y"
 }
 
 // Leaving says that a logout waits for the operator's work to end.
 type Leaving struct {
-	Orders []switchboard.OrderID `json:"orders"`
+	Orders []switchboard.OrderID `json:"orders"` // 0 is the operator's own wish
 	Reason string                `json:"reason,omitempty"`
 	At     int64                 `json:"at"`
+	Cuts   map[string]int64      `json:"cuts,omitempty"`   // order -> when it waits no longer, Redis ms
+	Fences map[string]int64      `json:"fences,omitempty"` // order -> for how many ms a new sign-in is refused
 }
 
 // Wrapping reports whether the operator is in wrap-up.
@@ -107,6 +110,8 @@ func (r *Registry) EnterIdle(ctx context.Context, org switchboard.OrgID, person 
 		return Entered{}, err
 	}
 	switch reply.Status {
+	case "BARRED":
+		return Entered{}, barred(reply.Int(0))
 	case "OUT":
 		return Entered{}, switchboard.Errorc(switchboard.CodeLoggedOut, "you were signed out; sign in again")
 	case "GONE":
@@ -144,14 +149,25 @@ func (r *Registry) Leave(ctx context.Context, org switchboard.OrgID, person swit
 	return err
 }
 
-// SignOut is an operator's own wish to leave. drain: when busy, leave as soon as
-// the work ends. Returns whether the operator is leaving (true) or out (false).
-// Errors: CodeConflict when busy and not drain.
-func (r *Registry) SignOut(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, drain bool) (leaving bool, err error) {
-	when := "now"
-	if drain {
-		when = "drain"
-	}
+// barred is the error of a sign-in that an order's fence refuses for ms more.
+func barred(ms int64) error {
+	wait := time.Duration(ms) * time.Millisecond
+	return &switchboard.Error{Code: switchboard.CodeLoggedOut, RetryAfter: wait,
+		Message: fmt.Sprintf("you were signed out and may sign in again in %v", max(wait.Round(time.Second), time.Second))}
+}
+
+// When an operator's own sign-out happens.
+const (
+	WhenNow      = "now"      // refused while busy
+	WhenDrain    = "drain"    // as soon as the work ends
+	WhenHandOver = "handover" // at once, chats go to the head of their queues; refused during a call
+	WhenStay     = "stay"     // not at all: takes an own WhenDrain back
+)
+
+// SignOut is an operator's own wish to leave, or to stay after all. Returns
+// whether the operator is leaving (true); false is out, or staying. Errors:
+// CodeConflict when the work does not allow it (L-2).
+func (r *Registry) SignOut(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, when string) (leaving bool, err error) {
 	reply, err := r.Call(ctx, org, scriptSignOut, nil, int64(op), when, "signed out")
 	if err != nil {
 		return false, err
@@ -159,7 +175,7 @@ func (r *Registry) SignOut(ctx context.Context, org switchboard.OrgID, op switch
 	switch reply.Status {
 	case "BUSY":
 		return false, &switchboard.Error{Code: switchboard.CodeConflict, Field: "when",
-			Message: fmt.Sprintf("you hold %d chats and %d calls; sign out with when=drain to leave as soon as they end", reply.Int(0), reply.Int(1))}
+			Message: fmt.Sprintf("you hold %d chats and %d calls; sign out with when=drain to leave as soon as they end, or hand chats over with when=handover", reply.Int(0), reply.Int(1))}
 	case "GONE":
 		return false, switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
 	}
@@ -171,17 +187,36 @@ const CallLease = 90 * time.Second
 
 var callID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// StartCall records (or renews) a call of an operator until lease is over.
-// Errors: CodeInvalid for a bad call id, CodeNotFound, CodeConflict when the
-// operator is not signed in or holds 16 calls, CodeLeaving when a logout waits.
+// Roles of an operator in a call, by the numbers in Operator.Work. All but
+// RoleMonitor keep an operator in while a logout waits (L-9).
+const (
+	LegTalk = 1 + iota
+	LegHold
+	LegConference
+	LegConsult
+	LegMonitor
+)
+
+// Legs are the roles by their words on the wire.
+var Legs = map[string]int{"talk": LegTalk, "hold": LegHold, "conference": LegConference, "consult": LegConsult, "monitor": LegMonitor}
+
+// StartCall is StartLeg for one who talks.
 func (r *Registry) StartCall(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, call string, lease time.Duration) error {
+	return r.StartLeg(ctx, org, op, call, LegTalk, lease)
+}
+
+// StartLeg records (or renews) an operator's leg of a call until lease is over,
+// and the operator's role in it. Errors: CodeInvalid for a bad call id,
+// CodeNotFound, CodeConflict when the operator is not signed in or holds 16
+// legs, CodeLeaving when a logout waits.
+func (r *Registry) StartLeg(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, call string, role int, lease time.Duration) error {
 	if !callID.MatchString(call) {
 		return switchboard.Invalid("call", "1 to 64 characters of A-Z a-z 0-9 . _ -")
 	}
 	if lease <= 0 || lease > time.Hour {
 		return switchboard.Invalid("lease_ms", "1 ms to 1 hour")
 	}
-	reply, err := r.Call(ctx, org, scriptCall, nil, int64(op), call, max(lease.Milliseconds(), 1), "")
+	reply, err := r.Call(ctx, org, scriptCall, nil, int64(op), call, max(lease.Milliseconds(), 1), "", role)
 	if err != nil {
 		return err
 	}

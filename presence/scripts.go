@@ -98,6 +98,8 @@ var (
 	scriptOrder      = ledger("order")
 	scriptOrderMore  = ledger("ordermore")
 	scriptOrderApply = ledger("orderapply")
+	scriptOrderStop  = ledger("ordercancel")
+	scriptCut        = ledger("cut")
 
 	scriptRestore  = ledger("restore")
 	scriptAsserted = bare("asserted")

@@ -35,22 +35,29 @@ type Networks []Network
 // Networks that hold all addresses of a family, alone or together, are refused
 // as well: that is far more often a slip than a wish, and whole organizations
 // are chosen by team.
-func ParseNetworks(items []string) (Networks, error) {
+func ParseNetworks(items []string) (Networks, error) { return parseNetworks("networks", items, false) }
+
+// parseNetworks is ParseNetworks for another field, and takes all addresses when
+// that was confirmed.
+func parseNetworks(field string, items []string, everybody bool) (Networks, error) {
 	if len(items) > MaxNetworks {
-		return nil, switchboard.Invalid("networks", fmt.Sprintf("at most %d items", MaxNetworks))
+		return nil, switchboard.Invalid(field, fmt.Sprintf("at most %d items", MaxNetworks))
 	}
 	all := make([]Network, 0, len(items))
 	for i, item := range items {
 		n, err := parseNetwork(item)
+		if err == nil && !everybody && n.everybody() {
+			err = errUnconfirmed
+		}
 		if err != nil {
-			return nil, switchboard.Invalid(fmt.Sprintf("networks[%d]", i), err.Error())
+			return nil, switchboard.Invalid(fmt.Sprintf("%s[%d]", field, i), err.Error())
 		}
 		all = append(all, n)
 	}
 	out := merge(all)
 	for _, n := range out {
-		if n.everybody() {
-			return nil, switchboard.Invalid("networks", "together they hold all addresses, which is refused")
+		if !everybody && n.everybody() {
+			return nil, switchboard.Invalid(field, "together they hold all addresses, which is refused unless the order is confirmed")
 		}
 	}
 	return out, nil
@@ -111,6 +118,14 @@ func (n Network) String() string {
 // IPv4-mapped text becomes IPv4. The error is a plain sentence for people and
 // never repeats the text.
 func ParsePrefix(text string) (netip.Prefix, error) {
+	p, err := parsePrefix(text)
+	if err == nil && p.Bits() == 0 {
+		return netip.Prefix{}, errEverybody
+	}
+	return p, err
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
 	if !strings.Contains(text, "/") {
 		a, err := parseAddr(text)
 		if err != nil {
@@ -130,9 +145,6 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 		}
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
-	if p.Bits() == 0 {
-		return netip.Prefix{}, errEverybody
-	}
 	return p.Masked(), nil
 }
 
@@ -140,13 +152,15 @@ var (
 	errNetwork   = errors.New("must be a CIDR block, an address, or a range a-b")
 	errFamilies  = errors.New("both ends of a range must be of one family, the lower first")
 	errEverybody = errors.New("a network of all addresses is refused")
+
+	errUnconfirmed = errors.New("a network of all addresses is refused unless the order is confirmed")
 )
 
 func parseNetwork(text string) (Network, error) {
 	text = strings.TrimSpace(text)
 	low, high, isRange := strings.Cut(text, "-")
 	if !isRange {
-		p, err := ParsePrefix(text)
+		p, err := parsePrefix(text)
 		if err != nil {
 			return Network{}, err
 		}
@@ -163,11 +177,7 @@ func parseNetwork(text string) (Network, error) {
 	if from.BitLen() != to.BitLen() || to.Less(from) {
 		return Network{}, errFamilies
 	}
-	n := Network{from: from, to: to}
-	if n.everybody() {
-		return Network{}, errEverybody
-	}
-	return n, nil
+	return Network{from: from, to: to}, nil
 }
 
 // everybody reports whether the network is a whole address family.

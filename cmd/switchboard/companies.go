@@ -72,7 +72,11 @@ func addSettings(f *flags) func(*accounts.Organization) {
 	statuses := list(f, "status", "custom status; may be repeated")
 	threshold := arg(f, "job-threshold", "100", "a logout of more operators than this runs as a job", whole(1, 1_000_000))
 	deferred := arg(f, "deferred-200", "", "answer 200, not 400, to a force logout when all are busy", yes)
+	percent := arg(f, "confirm-percent", "50", "a logout of more of those who are here must be confirmed", whole(1, 100))
 	return func(o *accounts.Organization) {
+		if f.given("confirm-percent") {
+			o.ConfirmPercent = *percent
+		}
 		if f.given("site") {
 			o.Sites = *sites
 		}

@@ -21,6 +21,10 @@ const organizationAge = 5 * time.Second
 // becomes a background job, unless the organization says otherwise.
 const DefaultJobThreshold = 100
 
+// DefaultConfirmPercent is the share of the people who are here that a logout
+// order may mean without being confirmed, unless the organization says otherwise.
+const DefaultConfirmPercent = 50
+
 const (
 	maxName     = 100 // characters
 	maxSites    = 50
@@ -50,6 +54,10 @@ type Organization struct {
 	// JobThreshold is the number of operators above which a logout order runs
 	// as a job; 0 in AddOrganization means DefaultJobThreshold.
 	JobThreshold int `json:"job_threshold"`
+	// ConfirmPercent is the share of the people who are here that a logout order
+	// may mean before it must be confirmed, 1 to 100; 0 in AddOrganization means
+	// DefaultConfirmPercent.
+	ConfirmPercent int `json:"confirm_percent,omitempty"`
 	// Deferred200 makes the force-logout surface answer 200 instead of the
 	// documented 400 when every operator is busy.
 	Deferred200 bool `json:"deferred_200,omitempty"`
@@ -96,6 +104,12 @@ func (o Organization) clean() (Organization, error) {
 	}
 	if o.JobThreshold < 0 {
 		return o, switchboard.Invalid("job_threshold", "a positive number")
+	}
+	if o.ConfirmPercent == 0 {
+		o.ConfirmPercent = DefaultConfirmPercent
+	}
+	if o.ConfirmPercent < 1 || o.ConfirmPercent > 100 {
+		return o, switchboard.Invalid("confirm_percent", "1 to 100")
 	}
 	return o, nil
 }

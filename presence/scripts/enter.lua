@@ -4,7 +4,8 @@
 -- Returns OK, record JSON ('' for a visitor), back ('1' when the person was
 --   offline before), ids of open network orders ('' or 'a,b'), ms after which who
 --   does nothing is idle (0: never)
---   | OUT: the token is older than a logout | GONE: no such operator, or deleted
+--   | OUT: the token is older than a logout | BARRED, ms: an order refuses a new
+--   sign-in for so long | GONE: no such operator, or deleted
 -- Stays true: an edge stands in link and in the incarnation's own, or in neither;
 --   repeating it writes nothing.
 local person, minted = ARGV[3], tonumber(ARGV[4])
@@ -16,6 +17,7 @@ if id then
   rec = open(id)
   if not rec or rec.account == 2 then return reply('GONE') end
   local floor = math.max(rec.floor or 0, tonumber(redis.call('HGET', ORG, 'floor') or '0'))
+  if rec.fence and rec.fence > NOW then return reply('BARRED', int(rec.fence - NOW)) end
   if minted <= floor then return reply('OUT') end
 end
 local orders, idle = redis.call('HGET', ORDER, 'open') or '', id and team(0) and team(0).idle_ms or 0

@@ -10,7 +10,7 @@
 -- Replies     {status, gen, ctr, wake, ...}; status FENCED when the caller is
 --             not on the partition's live list (nothing was written)
 -- Stays true  free = the operators for whom fit() holds; an order's leaving
---             operator is out in the very step that ends the last chat or call;
+--             operator is out in the very step that ends the last work that keeps;
 --             times are Redis milliseconds.
 local META, LIVE, DEAF, IQ, DUE, OWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ORG, OP, LINK, FREE, QUEUE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -83,6 +83,15 @@ local function tally(rec)
   end
   return n
 end
+-- KEEPS is the table of roles: which work keeps an operator in while a logout
+-- waits (docs/protocol.md, "What counts as work"). A call is work in any of its
+-- roles: talking, on hold, a conference or a consult leg. All else ends with the
+-- sign-out: offers, monitoring, wrap-up.
+local KEEPS = {'chat', 'call', 'consult'}
+local function busy(n)
+  for _, kind in ipairs(KEEPS) do if (n[kind] or 0) > 0 then return true end end
+  return false
+end
 local function outward(rec, link, n)
   if not link or rec.out then return 'Offline' end
   if n.call > 0 then return 'In-call' end
@@ -134,7 +143,7 @@ local function open(id)
   end
   return rec
 end
-local function hold(rec, item) rec.work = rec.work or {}; rec.work[item] = 1 end
+local function hold(rec, item, role) rec.work = rec.work or {}; rec.work[item] = role or 1 end
 local function drop(rec, item)
   if not rec.work or not rec.work[item] then return false end
   rec.work[item] = nil
@@ -165,22 +174,123 @@ local function releaseAll(rec, reason)
   end
 end
 
+-- giveBack puts an active chat at the head of its queue: its operator is made to
+-- go while it is open. Its log stays with it, so the next one has the history.
+local function giveBack(rec, cid)
+  local c = get(CHAT, cid)
+  if not c or c.state ~= 'active' or c.op ~= rec.id then return end
+  c.state, c.op, c.token, c.opname = 'waiting', nil, nil, nil
+  local low = c.group * BAND
+  local first = redis.call('ZRANGEBYSCORE', QUEUE, int(low), '(' .. int(low + BAND), 'WITHSCORES', 'LIMIT', 0, 1)
+  if first[1] then c.score = int(math.max(low, math.min(tonumber(c.score), tonumber(first[2]) - 1))) end
+  putChat(c)
+  redis.call('ZADD', QUEUE, c.score, cid)
+  redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
+  WAKE = '1'
+  tell({c.visitor}, 'k', cjson.encode({t = 'chat', chat = c.id, state = 'waiting', team = c.team, since = c.since,
+    place = redis.call('ZCOUNT', QUEUE, int(c.group * BAND), c.score)}) .. '\t' .. cjson.encode(c))
+  castQueue()
+end
+-- empty ends all work of an operator who goes: offers and chats go back, legs of
+-- calls end.
+local function empty(rec)
+  releaseAll(rec, 'withdrawn')
+  local items = {}
+  for item in pairs(rec.work or {}) do items[#items + 1] = item end
+  table.sort(items, function(a, b) return #a > #b or (#a == #b and a > b) end) -- each goes before the last: the oldest is first
+  for _, item in ipairs(items) do
+    local kind, id = string.match(item, '^(%a+):(.+)$')
+    if drop(rec, item) then
+      if kind == 'chat' then giveBack(rec, id) end
+      if kind == 'call' or kind == 'monitor' then redis.call('ZREM', DUE, 'call/' .. org .. '/' .. rec.id .. '/' .. id) end
+    end
+  end
+end
+
+-- report tells watchers that an order has moved on; they read how far.
+local function report(id) cast('logouts', id) end
+-- shut takes an order off the list that newcomers are checked against.
+local function shut(id)
+  local kept = {}
+  for o in string.gmatch(redis.call('HGET', ORDER, 'open') or '', '%d+') do
+    if o ~= id then kept[#kept + 1] = o end
+  end
+  redis.call('HSET', ORDER, 'open', table.concat(kept, ','))
+end
+local function note(what, rec, order, why)
+  redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', what, 'who', rec.id, 'order', order, 'why', why or '')
+end
+
 -- signOut ends an operator's presence: tokens minted up to now are refused from
 -- this step on (the floor), nodes close the sockets. Orders that waited for the
--- operator's work count them as out, whatever ended the wait.
-local function signOut(rec, reason, order)
+-- operator's work count them as out, whatever ended the wait. fence is for how
+-- many ms from now a new sign-in is refused. What work is left is the caller's.
+local function signOut(rec, reason, order, fence)
   releaseAll(rec, 'withdrawn')
   redis.call('ZREM', DUE, 'wrap/' .. org .. '/' .. rec.id)
   rec.floor = math.max((rec.floor or 0) + 1, NOW)
-  for _, id in ipairs(rec.leaving and rec.leaving.orders or {}) do -- 0 is the operator's own wish
+  local leaving, fencer = rec.leaving or {}, order
+  for _, id in ipairs(leaving.orders or {}) do -- 0 is the operator's own wish
+    local held = (leaving.fences or {})[int(id)]
+    if held and held > (fence or 0) then fence, fencer = held, id end
     if id > 0 then
       redis.call('HINCRBY', ORDER, int(id) .. ':leaving', -1)
       redis.call('HINCRBY', ORDER, int(id) .. ':out', 1)
+      report(int(id))
     end
   end
+  if rec.leaving then redis.call('ZREM', DUE, 'cut/' .. org .. '/' .. rec.id) end
   rec.out, rec.leaving, rec.wrap = true, nil, nil
   intents.left(rec, order, reason)
-  tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor})
+  if fence and fence > 0 and NOW + fence > (rec.fence or 0) then rec.fence, rec.fencer = NOW + fence, fencer end
+  note('signed out', rec, order or 0, reason)
+  tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor, back_ms = fence})
+end
+-- leave marks an operator whose work a logout waits for. An order may say for how
+-- long: then the work is given back ('cut', scripts/cut.lua).
+local function leave(rec, id, reason, within, fence)
+  local l = rec.leaving or {orders = {}, reason = reason, at = NOW}
+  table.insert(l.orders, id)
+  if fence and fence > 0 then
+    l.fences = l.fences or {}
+    l.fences[int(id)] = fence
+  end
+  if within then
+    l.cuts = l.cuts or {}
+    l.cuts[int(id)] = NOW + within
+    redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
+  end
+  rec.leaving = l
+  releaseAll(rec, 'withdrawn')
+  note('leaving', rec, id, reason)
+end
+local function leavingFrame(rec, n)
+  local l, first = rec.leaving, nil
+  for _, at in pairs(l.cuts or {}) do first = math.min(first or at, at) end
+  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = n.chat, calls = n.call,
+    within_ms = first and math.max(first - NOW, 0)}
+end
+-- stay takes one order's (0: the operator's own) wish back. Returns whether it was there.
+local function stay(rec, id)
+  local l, kept, had = rec.leaving, {}, false
+  for _, o in ipairs(l and l.orders or {}) do
+    if o == id then had = true else kept[#kept + 1] = o end
+  end
+  if not had then return false end
+  redis.call('ZREM', DUE, 'cut/' .. org .. '/' .. rec.id)
+  rec.leaving = #kept > 0 and {orders = kept, reason = l.reason, at = l.at} or nil
+  for _, o in ipairs(kept) do
+    for _, field in ipairs({'cuts', 'fences'}) do
+      local v = (l[field] or {})[int(o)]
+      if v then
+        rec.leaving[field] = rec.leaving[field] or {}
+        rec.leaving[field][int(o)] = v
+        if field == 'cuts' then redis.call('ZADD', DUE, 'LT', int(v), 'cut/' .. org .. '/' .. rec.id) end
+      end
+    end
+  end
+  note('stays', rec, id, l.reason)
+  return true
 end
 
 -- settle recomputes what follows from link, intent, work and logout, stores the
@@ -188,10 +298,9 @@ end
 local function settle(rec)
   local link = redis.call('HGET', LINK, 'o' .. rec.id)
   local n = tally(rec)
-  if rec.leaving and n.chat == 0 and n.call == 0 then
-    local leaving = rec.leaving
-    signOut(rec, leaving.reason, leaving.orders[1])
-    redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'signed out', 'who', rec.id, 'why', leaving.reason or '')
+  if rec.leaving and not busy(n) then
+    empty(rec)
+    signOut(rec, rec.leaving.reason, rec.leaving.orders[1])
     n = tally(rec)
   end
   intents.follow(rec, link, n)
@@ -228,7 +337,7 @@ local function finish(rec, item)
   if not drop(rec, item) then return false end
   rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
   local n, base = tally(rec), team(0)
-  if base and (base.wrap_ms or 0) > 0 and n.chat == 0 and n.call == 0 and not rec.leaving then
+  if base and (base.wrap_ms or 0) > 0 and not busy(n) and not rec.leaving then
     rec.wrap = NOW + base.wrap_ms
     later(base.wrap_ms, 'wrap/' .. org .. '/' .. rec.id)
   end

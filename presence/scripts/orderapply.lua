@@ -1,40 +1,56 @@
 -- orderapply: carry an order out on up to ARGV[4] people of its to-do.
--- KEYS 17 to-do set; 18 awaited set; 19 result hash (operator id -> JSON)
+-- KEYS 17 to-do set; 18 set of who has yet to look; 19 results (operator id -> JSON);
+--   20 marks
 -- ARGV 3 order id; 4 how many (at most 100)
--- Returns OK, to-do left, awaited left
--- Stays true: each operator gets exactly one result; one without chat or call is
---   out in this step, one with is leaving and gets no new work from this step on.
+-- Returns OK, to-do left, how many have yet to look | NOTFOUND
+-- Stays true: each operator gets exactly one result; one without work that keeps is
+--   out in this step, one with is leaving and gets no new work from this step on, or
+--   is out too (mode now) and the work goes back. An order that spares people waits
+--   until everybody has looked. A dry run changes nothing but its results.
 local id = ARGV[3]
-local raw = redis.call('HGET', ORDER, id)
-if not raw then return reply('NOTFOUND') end
-local reason = cjson.decode(raw).reason
-for _, op in ipairs(redis.call('SPOP', KEYS[17], ARGV[4])) do
-  local rec = open(op)
-  if rec and redis.call('HEXISTS', KEYS[19], op) == 0 then
+local f = redis.call('HMGET', ORDER, id, id .. ':phase')
+if not f[1] then return reply('NOTFOUND') end
+if f[2] == 'cancelled' or f[2] == 'scheduled' then return reply('OK', 0, 0) end
+local spec = cjson.decode(f[1])
+local people = {}
+if not (spec.hold and redis.call('SCARD', KEYS[18]) > 0) then people = redis.call('SPOP', KEYS[17], ARGV[4]) end
+for _, op in ipairs(people) do
+  local rec, was = open(op), get(KEYS[19], op)
+  local mine = false
+  for _, o in ipairs(rec and rec.leaving and rec.leaving.orders or {}) do mine = mine or int(o) == id end
+  if rec and not mine and (not was or spec.standing) then
     local link, n = redis.call('HGET', LINK, 'o' .. op), tally(rec)
+    local here = link and not rec.out
     local previous, outcome = outward(rec, link, n), 'out'
-    if n.chat + n.call > 0 then
-      outcome = 'leaving'
-      releaseAll(rec, 'withdrawn')
-      rec.leaving = rec.leaving or {orders = {}, reason = reason, at = NOW}
-      table.insert(rec.leaving.orders, tonumber(id))
+    local waits = busy(n) and spec.mode ~= 'now'
+    if waits then outcome = 'leaving' elseif not here and not busy(n) then outcome = 'offline' end
+    if spec.dry then -- nothing
+    elseif waits then
+      leave(rec, tonumber(id), spec.reason, spec.deadline_ms, spec.fence_ms)
       settle(rec)
-      n = tally(rec)
-      tell({'o' .. op}, 'e', {t = 'leaving', order = tonumber(id), reason = reason, chats = n.chat, calls = n.call})
+      tell({'o' .. op}, 'e', leavingFrame(rec, tally(rec)))
     else
-      if not link or rec.out then outcome = 'offline' end
-      signOut(rec, reason, tonumber(id))
+      empty(rec)
+      signOut(rec, spec.reason, tonumber(id), spec.fence_ms)
       settle(rec)
     end
+    if was then redis.call('HINCRBY', ORDER, id .. ':' .. (was.outcome == 'leaving' and 'out' or was.outcome), -1) end
     redis.call('HINCRBY', ORDER, id .. ':' .. outcome, 1)
-    put(KEYS[19], op, {previous = previous, current = outward(rec, link, n), outcome = outcome, at = NOW})
+    local why = string.match(redis.call('HGET', KEYS[20], op) or '', '|(.+)$')
+    put(KEYS[19], op, {previous = previous, current = spec.dry and previous or outward(rec, link, tally(rec)), outcome = outcome,
+      at = NOW, why = why, chats = n.chat, calls = n.call, dry = spec.dry})
   end
 end
 local left, awaited = redis.call('SCARD', KEYS[17]), redis.call('SCARD', KEYS[18])
+redis.call('HSET', ORDER, id .. ':todo', left)
 if left == 0 and awaited == 0 then
+  redis.call('HSET', ORDER, id .. ':phase', 'done')
   redis.call('ZREM', DUE, 'order/' .. org .. '/' .. id)
-  for k = 17, 19 do redis.call('PEXPIRE', KEYS[k], 2592000000) end -- 30 days
+  if not spec.standing then
+    for k = 17, 20 do redis.call('PEXPIRE', KEYS[k], spec.dry and 3600000 or 2592000000) end -- an hour, 30 days
+  end
 else
   later(2000, 'order/' .. org .. '/' .. id)
 end
+if not spec.dry then report(id) end
 return reply('OK', left, awaited)

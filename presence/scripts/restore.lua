@@ -13,7 +13,7 @@ for k = 4, #ARGV do
   local id = int(old.id)
   local rec, calls = open(id), {}
   for item in pairs(old.work or {}) do
-    if string.sub(item, 1, 5) == 'call:' then calls[item] = 1 end
+    if string.sub(item, 1, 5) == 'call:' then calls[item] = old.work[item] end
   end
   local leaving, pend, was = old.leaving, old.pend, rec and {rev = rec.rev or 0, g = rec.g, floor = rec.floor or 0}
   if not rec then
@@ -39,8 +39,9 @@ for k = 4, #ARGV do
     changed = changed + 1
     rec.floor = math.max(rec.floor or 0, old.floor or 0)
     if rec.floor == 0 then rec.floor = nil end
+    if (old.fence or 0) > (rec.fence or 0) then rec.fence, rec.fencer = old.fence, old.fencer end
     for item in pairs(calls) do
-      hold(rec, item)
+      hold(rec, item, calls[item])
       redis.call('ZADD', DUE, 'NX', int(NOW + 90000), 'call/' .. org .. '/' .. id .. '/' .. string.sub(item, 6))
     end
     intents.rearm(rec)
@@ -49,6 +50,7 @@ for k = 4, #ARGV do
       signOut(rec, 'signed out')
     elseif leaving and not rec.leaving and not rec.out and ARGV[3] == 'merge' then
       rec.leaving = leaving
+      for _, at in pairs(leaving.cuts or {}) do redis.call('ZADD', DUE, 'LT', int(at), 'cut/' .. org .. '/' .. id) end
       releaseAll(rec, 'withdrawn')
     end
     settle(rec)

@@ -12,7 +12,7 @@ if id then
   local n = tally(rec)
   own = cjson.encode(view(rec, redis.call('HGET', LINK, person), n))
   if rec.leaving then
-    leaving = cjson.encode({t = 'leaving', order = rec.leaving.orders[1], reason = rec.leaving.reason, chats = n.chat, calls = n.call})
+    leaving = cjson.encode(leavingFrame(rec, n))
   end
   for item in pairs(rec.work or {}) do ids[#ids + 1] = string.match(item, '^chat:(.+)') or string.match(item, '^offer:(.+)') end
 else

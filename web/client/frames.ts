@@ -88,6 +88,36 @@ const operator = {
   next: optional(text), // pending: the intent after the last chat or call
 };
 
+const who = object({ agents: optional(list(integer)), teams: optional(list(integer)), networks: optional(list(text)) });
+const order = {
+  id: integer,
+  state: oneOf('scheduled', 'created', 'processing', 'completed', 'standing', 'cancelled'),
+  asked: optional(integer), // Unix ms
+  by: optional(text),
+  total: integer,
+  todo: integer,
+  out: integer,
+  leaving: integer,
+  offline: integer,
+  cancelled: integer,
+  agents: optional(list(integer)),
+  teams: optional(list(integer)),
+  networks: optional(list(text)),
+  except: optional(who),
+  match: optional(text),
+  connections: optional(text),
+  mode: optional(text),
+  deadline_ms: optional(integer),
+  fence_ms: optional(integer),
+  at: optional(integer),
+  standing: optional(flag),
+  dry_run: optional(flag),
+  confirm: optional(flag),
+  reason: optional(text),
+};
+/** One logout order as supervisors see it. */
+export const orderView = object(order);
+
 /** One operator as a board shows it. */
 export const operatorView = object(operator);
 const plainChat = object({ t: optional(text), ...chat });
@@ -183,8 +213,15 @@ export const fromServer = {
     reason: optional(text),
     chats: optional(integer),
     calls: optional(integer),
+    within_ms: optional(integer), // then the chats go to others and the operator is out
   }),
-  logout: object({ t: oneOf('logout'), order: optional(integer), reason: optional(text) }),
+  logout: object({
+    t: oneOf('logout'),
+    order: optional(integer),
+    reason: optional(text),
+    back_ms: optional(integer), // for how long a new sign-in is refused
+  }),
+  logouts: object({ t: oneOf('logouts'), full: optional(flag), orders: list(orderView) }), // supervisors
   moving: object({ t: oneOf('moving'), in_ms: integer }),
   gap: object({ t: oneOf('gap'), chats: optional(list(integer)) }),
   degraded: object({ t: oneOf('degraded'), on: flag }),
@@ -204,7 +241,7 @@ export const fromClient = {
   }),
   auth: object({ t: oneOf('auth'), ...re, token: text }),
   pong: object({ t: oneOf('pong') }),
-  signout: object({ t: oneOf('signout'), ...re, when: optional(oneOf('now', 'drain')) }),
+  signout: object({ t: oneOf('signout'), ...re, when: optional(oneOf('now', 'drain', 'handover', 'stay')) }),
   status: object({
     t: oneOf('status'),
     ...re,
@@ -248,6 +285,7 @@ export type Frame<K extends keyof typeof fromServer> = Of<(typeof fromServer)[K]
 export type Operator = Of<typeof operatorView>;
 export type Visitor = Of<typeof visitor>;
 export type ChatInfo = Of<typeof plainChat>;
+export type Order = Of<typeof orderView>;
 export type Offer = Of<typeof plainOffer>;
 /** One stored message of a chat. */
 export type Message = Omit<Frame<'message'>, 't'>;
