@@ -68,7 +68,7 @@ func TestBadHellosAreClosedAndLeaveNothing(t *testing.T) {
 	}
 	out := d.operator("Out", switchboard.RoleOperator, 0)
 	outToken := d.token(out)
-	if _, err := d.admin.SignOut(t.Context(), d.org.ID, out, presence.WhenNow); err != nil {
+	if _, err := d.admin.SignOut(t.Context(), d.org.ID, out, presence.SignOutNow); err != nil {
 		t.Fatal(err)
 	}
 	was := d.dump()

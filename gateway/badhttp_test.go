@@ -84,7 +84,7 @@ func TestBadRequestsAreRefusedAndChangeNothing(t *testing.T) {
 	}
 	out := d.operator("Out", switchboard.RoleSupervisor, 0)
 	outToken := d.token(out)
-	if _, err := d.admin.SignOut(t.Context(), d.org.ID, out, presence.WhenNow); err != nil {
+	if _, err := d.admin.SignOut(t.Context(), d.org.ID, out, presence.SignOutNow); err != nil {
 		t.Fatal(err)
 	}
 	auth := map[string]string{"op": "Bearer " + d.opToken, "boss": "Bearer " + d.bossToken, "visitor": "Bearer " + d.visToken, "company": "Bearer " + company, "api": d.secret.Get("Authorization")}

@@ -387,7 +387,7 @@ func TestChatHubValidatesTokensAsEveryDoorDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	validate(old).want(t, "expired", 200, `{"isValid":false,"valid":false,"error":"Token expired"}`)
-	if _, err := d.admin.SignOut(t.Context(), d.org.ID, op, presence.WhenNow); err != nil {
+	if _, err := d.admin.SignOut(t.Context(), d.org.ID, op, presence.SignOutNow); err != nil {
 		t.Fatal(err)
 	}
 	validate(raw).want(t, "from before a logout", 200, invalid)

@@ -51,7 +51,7 @@ func (s *Server) expired(c *hub.Conn) {
 		if err != nil {
 			s.log.Warn("an expired token's operator could not be read", "operator", op, "err", err)
 		} else if chats, calls := rec.Busy(); chats+calls > 0 {
-			if _, err := s.reg.SignOut(ctx, id.Org, op, presence.WhenDrain); err != nil {
+			if _, err := s.reg.SignOut(ctx, id.Org, op, presence.SignOutDrain); err != nil {
 				s.log.Warn("an operator with an expired token could not be marked leaving", "operator", op, "err", err)
 			}
 			c.Send(hub.ClassEvent, mustJSON(leavingFrame{T: switchboard.KindLeaving, Reason: "your sign-in has expired", Chats: chats, Calls: calls}))

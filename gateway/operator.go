@@ -36,9 +36,9 @@ func (s *Server) onCall(ctx context.Context, _ *hub.Conn, ss *session, in switch
 // by mistake (L-2).
 func (s *Server) onSignOut(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
 	if in.When == "" {
-		in.When = presence.WhenNow
+		in.When = presence.SignOutNow
 	}
-	if !slices.Contains([]string{presence.WhenNow, presence.WhenDrain, presence.WhenHandOver, presence.WhenStay}, in.When) {
+	if !slices.Contains([]string{presence.SignOutNow, presence.SignOutDrain, presence.SignOutHandOver, presence.SignOutStay}, in.When) {
 		return nil, switchboard.Invalid("when", "now, drain, handover or stay")
 	}
 	if ss.claims.Audience == AudienceVisitor {
@@ -53,7 +53,7 @@ func (s *Server) onSignOut(ctx context.Context, c *hub.Conn, ss *session, in swi
 	if err != nil {
 		return nil, err
 	}
-	if !leaving && in.When == presence.WhenStay {
+	if !leaving && in.When == presence.SignOutStay {
 		return nil, nil
 	}
 	if !leaving {

@@ -270,13 +270,13 @@ func TestSignOutAsksWhileBusy(t *testing.T) {
 	s.operators(1, 1)
 	s.online(1)
 	s.must(s.reg.StartCall(s.ctx, s.org, 1, "c", CallLease))
-	_, err := s.reg.SignOut(s.ctx, s.org, 1, WhenNow)
+	_, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutNow)
 	s.wants("in a call", err, switchboard.CodeConflict)
 	if op := s.operator(1); op.Out || op.Leaving != nil {
 		t.Errorf("a refused sign-out left %+v", op)
 	}
 	for range 2 {
-		leaving, err := s.reg.SignOut(s.ctx, s.org, 1, WhenDrain)
+		leaving, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutDrain)
 		if err != nil || !leaving {
 			t.Errorf("drain: leaving %v, %v", leaving, err)
 		}
@@ -287,6 +287,6 @@ func TestSignOutAsksWhileBusy(t *testing.T) {
 	if op := s.operator(1); !op.Out || op.Leaving != nil || op.Status != switchboard.StatusOffline {
 		t.Errorf("the call has ended: %+v", op)
 	}
-	_, err = s.reg.SignOut(s.ctx, s.org, 9, WhenDrain)
+	_, err = s.reg.SignOut(s.ctx, s.org, 9, SignOutDrain)
 	s.wants("nobody", err, switchboard.CodeNotFound)
 }

@@ -175,7 +175,7 @@ func TestLinkRefusesOldTokensAndDeletedOperators(t *testing.T) {
 	s.operators(1, 2)
 	s.online(1)
 	old := s.token(1)
-	_, err := s.reg.SignOut(s.ctx, s.org, 1, WhenNow)
+	_, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutNow)
 	s.must(err)
 	refused := func(what string, op switchboard.OperatorID, minted int64, code switchboard.Code) {
 		t.Helper()

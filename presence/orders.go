@@ -31,6 +31,7 @@ func (r *Registry) NewOrder(ctx context.Context, org switchboard.OrgID, spec Ord
 	if err := spec.Validate(); err != nil {
 		return err
 	}
+	spec.Hold = spec.holds()
 	later, err := r.beginOrder(ctx, org, spec)
 	if err != nil || later {
 		return err

@@ -208,7 +208,7 @@ func TestOrdersOverTheSamePersonEachGetTheirOutcome(t *testing.T) {
 	s.order(OrderSpec{ID: 2, Operators: spec, Reason: "the second"})
 	s.counts(1, 0, 1, 0)
 	s.counts(2, 0, 1, 0)
-	if _, err := s.reg.SignOut(s.ctx, s.org, 1, WhenDrain); err != nil { // and by own wish
+	if _, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutDrain); err != nil { // and by own wish
 		t.Error(err)
 	}
 	end()

@@ -46,6 +46,7 @@ type OrderSpec struct {
 	Standing   bool   `json:"standing,omitempty"`    // by network: also for who connects, until cancelled
 	Dry        bool   `json:"dry,omitempty"`         // only say who is meant
 	Everybody  bool   `json:"everybody,omitempty"`   // networks may hold all addresses
+	Hold       bool   `json:"hold,omitempty"`        // set by NewOrder: nobody is worked on before all have looked
 
 	Reason string `json:"reason,omitempty"` // shown to the operator; at most 500 bytes
 	By     string `json:"by"`               // who asked, for the audit

@@ -158,10 +158,10 @@ func barred(ms int64) error {
 
 // When an operator's own sign-out happens.
 const (
-	WhenNow      = "now"      // refused while busy
-	WhenDrain    = "drain"    // as soon as the work ends
-	WhenHandOver = "handover" // at once, chats go to the head of their queues; refused during a call
-	WhenStay     = "stay"     // not at all: takes an own WhenDrain back
+	SignOutNow      = "now"      // refused while busy
+	SignOutDrain    = "drain"    // as soon as the work ends
+	SignOutHandOver = "handover" // at once, chats go to the head of their queues; refused during a call
+	SignOutStay     = "stay"     // not at all: takes an own SignOutDrain back
 )
 
 // SignOut is an operator's own wish to leave, or to stay after all. Returns

@@ -345,7 +345,7 @@ func TestStatusFromBeforeALogoutNeverApplies(t *testing.T) {
 	old, version := s.token(1), s.operator(1).Version
 	end := s.call(1, "a")
 	s.chosen(1, StatusChange{Status: "Break", When: WhenAfterWork, Version: version})
-	if leaving, err := s.reg.SignOut(s.ctx, s.org, 1, true); err != nil || !leaving {
+	if leaving, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutDrain); err != nil || !leaving {
 		t.Fatal(leaving, err)
 	}
 	end()
@@ -402,7 +402,7 @@ func TestSignOutEndsPresence(t *testing.T) {
 	s.cover(1)
 	s.shows(1, "Away")
 	ear := s.listen()
-	if leaving, err := s.reg.SignOut(s.ctx, s.org, 1, false); err != nil || leaving {
+	if leaving, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutNow); err != nil || leaving {
 		t.Fatal(leaving, err)
 	}
 	heard := ear.heard()
