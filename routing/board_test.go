@@ -201,7 +201,7 @@ func (w *walk) step() {
 		_, err = w.reg.Enter(ctx, org, person, minted)
 		w.must(err)
 	case "sign out":
-		_, err := w.reg.SignOut(ctx, org, op, true)
+		_, err := w.reg.SignOut(ctx, org, op, presence.SignOutDrain)
 		w.must(err)
 	case "order":
 		w.orders++
