@@ -244,7 +244,7 @@ func TestLatchedStatusFromBeforeALogoutNeverApplies(t *testing.T) {
 	if err != nil || !a.degraded.latch(e, latchedStatus{ch, "kept"}) {
 		t.Fatal(err)
 	}
-	if leaving, err := cl.nodes[1].reg.SignOut(t.Context(), cl.org.ID, ida, false); leaving || err != nil {
+	if leaving, err := cl.nodes[1].reg.SignOut(t.Context(), cl.org.ID, ida, presence.SignOutNow); leaving || err != nil {
 		t.Fatal(leaving, err)
 	}
 	if code := before.ended(); code != switchboard.CloseLoggedOut {
