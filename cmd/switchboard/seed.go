@@ -128,7 +128,9 @@ func (s *seeder) teams(ctx context.Context, org switchboard.OrgID, want demoOrga
 		if err != nil {
 			return err
 		}
-		if err := s.presence.PutTeam(ctx, org, presence.Team{ID: id, Name: name}); err != nil {
+		// Whoever tries the demo plays both sides, in two windows: longer than the
+		// default to find the other one.
+		if err := s.presence.PutTeam(ctx, org, presence.Team{ID: id, Name: name, OfferMS: 60_000}); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ export function launch() {
 export async function person(browser, name, { width = 1280, height = 800, scheme = 'light' } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, locale: 'en-GB' });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   const problems = [];
   page.on('pageerror', (err) => problems.push(`${name}: ${err.message}`));
   page.on('console', (msg) => {
