@@ -15,6 +15,8 @@ import (
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
+	"github.com/switchboard/switchboard/presence"
+	"github.com/switchboard/switchboard/routing"
 )
 
 // session is what the gateway keeps for one socket beside the hub. It belongs
@@ -194,11 +196,10 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 			return refuse(err)
 		}
 	}
-	snap, err := s.router.Snapshot(ctx, org, person)
+	snap, err := s.holdings(ctx, org, person, entered)
 	if err != nil {
 		return refuse(err)
 	}
-	s.mirror.snapshot(org, snap)
 	ready, err := s.ready(ctx, ss, snap, entered.IdleMS)
 	if err != nil {
 		return refuse(err)
@@ -224,6 +225,24 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	s.metrics.hellos.WithLabelValues("ok").Inc()
 	s.metrics.helloSeconds.Observe(time.Since(began).Seconds())
 	return true
+}
+
+// holdings is what a person who has just entered holds. Most hold nothing, and
+// the step in which they entered has said so; what comes after it comes as
+// nudges, which wait in the queue behind ready.
+func (s *Server) holdings(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, e presence.Entered) (routing.Snapshot, error) {
+	if !e.Holds {
+		snap := routing.Snapshot{Now: e.Now}
+		if e.Operator != nil {
+			snap.Self = mustJSON(e.Operator.View(true))
+		}
+		return snap, nil
+	}
+	snap, err := s.router.Snapshot(ctx, org, person)
+	if err == nil {
+		s.mirror.snapshot(org, snap)
+	}
+	return snap, err
 }
 
 // identify verifies a person's token and where the page that uses it stands.

@@ -76,6 +76,7 @@ type Hub struct {
 	closers  pool // sends close frames
 	refusers pool // the same to sockets that are not let in, which must not hold up the others
 	tasks    pool // calls Handlers.Expired
+	openers  pool // calls Handlers.Frame for those who are not identified yet
 	door     door
 
 	ids        atomic.Uint64
@@ -94,6 +95,7 @@ func New(cfg Config, on Handlers, reg prometheus.Registerer, log *slog.Logger) *
 	h.closers.limit, h.closers.backlog = h.cfg.Closers, h.cfg.MaxConns
 	h.refusers.limit, h.refusers.backlog = h.cfg.Closers, 8*h.cfg.Closers
 	h.tasks.limit, h.tasks.backlog = 16, h.cfg.MaxConns
+	h.openers.limit, h.openers.backlog = h.cfg.MaxUnidentified, h.cfg.MaxConns
 	h.door.strangers = make(map[*Conn]struct{})
 	h.door.gone = make(chan struct{})
 	h.met = newMetrics(reg, h)
@@ -128,6 +130,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.closers.wait()
 	h.refusers.wait()
 	h.tasks.wait()
+	h.openers.wait()
 	return nil
 }
 

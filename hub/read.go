@@ -65,10 +65,28 @@ func (c *Conn) takeFrame(kind websocket.MessageType, r io.Reader) bool {
 	c.heard.Store(c.hub.now())
 	c.phase.Store(phaseHandling)
 	c.hub.met.framesIn.Inc()
-	c.handle(frame)
+	if c.identity.Load() == nil {
+		c.handleApart(frame)
+	} else {
+		c.handle(frame)
+	}
 	// A handler that took long must not look like a silent peer.
 	c.heard.Store(c.hub.now())
 	return true
+}
+
+// handleApart handles a frame on another goroutine and waits for it. The frame
+// that opens a connection has much done for it, on a deep stack, and a stack that
+// has grown is given back by halves, one a collection: on the reader it would be
+// what an idle socket costs most. In a storm of connects one grown stack serves
+// many, one after the other.
+func (c *Conn) handleApart(frame []byte) {
+	done := make(chan struct{})
+	if !c.hub.openers.add(func() { defer close(done); c.handle(frame) }) {
+		c.handle(frame) // the hub is ending
+		return
+	}
+	<-done
 }
 
 // handle calls the frame handler. One person's frame must not take down

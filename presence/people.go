@@ -84,6 +84,8 @@ type Entered struct {
 	Operator *Operator // nil for a visitor
 	Record   string    // the operator's record as the store holds it, for Restore
 	Back     bool      // the person was offline before
+	Now      int64     // Redis ms
+	Holds    bool      // there are chats, offers, calls or a leaving mark: ask for a snapshot
 	Orders   []switchboard.OrderID
 	IdleMS   int64 // an operator who does nothing for so long is idle; 0: never
 }
@@ -117,7 +119,7 @@ func (r *Registry) EnterIdle(ctx context.Context, org switchboard.OrgID, person 
 	case "GONE":
 		return Entered{}, switchboard.Errorc(switchboard.CodeUnauthorized, "this account is no longer there")
 	}
-	e := Entered{Back: reply.Text(1) == "1"}
+	e := Entered{Back: reply.Text(1) == "1", Now: reply.Int(4), Holds: reply.Text(5) == "1"}
 	if raw := reply.Text(0); raw != "" {
 		e.Operator, e.Record = new(Operator), raw
 		if err := json.Unmarshal([]byte(raw), e.Operator); err != nil {

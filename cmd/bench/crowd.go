@@ -42,28 +42,28 @@ type throng struct {
 	out    *json.Encoder
 
 	mu      sync.Mutex
-	took    []float64 // ms from dial to ready
-	away    int
-	lost    time.Time
-	retries atomic.Int64
+	began   time.Time // when the first was lost, or when entering began
+	took    []float64 // ms from dial, or loss, to ready
+	here    int
+	lost    int // times that one was lost since everybody was in
+	retries int
+	entered atomic.Bool // everybody was in once
 }
 
-// entered is what a crowd says when it is in, or back.
+// entered is what a crowd says each time everybody is in.
 type entered struct {
 	People  int
+	Lost    int // how many sockets were lost since everybody was in before
 	Seconds float64
-	Rate    float64
-	P50     float64
+	P50     float64 // ms
 	P99     float64
-	Failed  int
-	Retries int64
+	Retries int // connects that were refused or failed
 }
 
 func (c *throng) enter(at int) {
-	began := time.Now()
+	c.began = time.Now()
 	slots := make(chan struct{}, at)
 	var crew sync.WaitGroup
-	var failed atomic.Int64
 	for i := range c.tokens {
 		slots <- struct{}{}
 		crew.Go(func() {
@@ -71,23 +71,30 @@ func (c *throng) enter(at int) {
 			start := time.Now()
 			ws, err := c.hello(i, c.nodes[0])
 			if err != nil {
-				failed.Add(1)
-				c.gone()
+				c.mu.Lock()
+				c.retries++
+				c.mu.Unlock()
 				go c.comeBack(i)
 				return
 			}
-			c.mu.Lock()
-			c.took = append(c.took, float64(time.Since(start).Microseconds())/1000)
-			c.mu.Unlock()
+			c.came(start)
 			go c.stay(i, ws)
 		})
 	}
 	crew.Wait()
-	took := time.Since(began).Seconds()
+}
+
+// came counts one who is in, and says so when it was the last.
+func (c *throng) came(start time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.out.Encode(entered{len(c.took), took, float64(len(c.took)) / took, quantile(c.took, .5), quantile(c.took, .99), int(failed.Load()), 0})
-	c.took = nil
+	c.took = append(c.took, float64(time.Since(start).Microseconds())/1000)
+	if c.here++; c.here < len(c.tokens) {
+		return
+	}
+	_ = c.out.Encode(entered{c.here, c.lost, time.Since(c.began).Seconds(), quantile(c.took, .5), quantile(c.took, .99), c.retries})
+	c.took, c.lost, c.retries = nil, 0, 0
+	c.entered.Store(true)
 }
 
 var ready = []byte(`"t":"ready"`)
@@ -128,18 +135,14 @@ func (c *throng) stay(i int, ws *client) {
 			break
 		}
 	}
-	c.gone()
-	c.comeBack(i)
-}
-
-// gone counts one who has no socket now.
-func (c *throng) gone() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.away == 0 {
-		c.lost = time.Now()
+	if c.here == len(c.tokens) {
+		c.began = time.Now()
 	}
-	c.away++
+	c.here--
+	c.lost++
+	c.mu.Unlock()
+	c.comeBack(i)
 }
 
 // comeBack reconnects with full jitter (docs/protocol.md, Closing).
@@ -149,22 +152,17 @@ func (c *throng) comeBack(i int) {
 		wait := min(30*time.Second, 500*time.Millisecond<<min(try, 10))
 		time.Sleep(time.Duration(rand.Int64N(int64(wait))))
 		node := c.nodes[0]
-		if len(c.nodes) > 1 {
+		if len(c.nodes) > 1 && c.entered.Load() { // the first is gone
 			node = c.nodes[1+(i+try)%(len(c.nodes)-1)]
 		}
 		ws, err := c.hello(i, node)
 		if err != nil {
-			c.retries.Add(1)
+			c.mu.Lock()
+			c.retries++
+			c.mu.Unlock()
 			continue
 		}
-		c.mu.Lock()
-		c.took = append(c.took, float64(time.Since(start).Milliseconds()))
-		if c.away--; c.away == 0 {
-			took := time.Since(c.lost).Seconds()
-			_ = c.out.Encode(entered{len(c.took), took, float64(len(c.took)) / took, quantile(c.took, .5), quantile(c.took, .99), 0, c.retries.Swap(0)})
-			c.took = nil
-		}
-		c.mu.Unlock()
+		c.came(start)
 		c.stay(i, ws)
 		return
 	}

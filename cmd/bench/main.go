@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string) int {
 	f.BoolVar(&b.small, "small", false, "a few hundred sockets and seconds; what is slow is printed and not judged")
 	f.DurationVar(&b.settle, "settle", time.Minute, "rest before memory is measured, and how long it is watched")
 	f.StringVar(&b.json, "json", "", "file to write the figures to")
+	f.StringVar(&b.profile, "profile", "", "folder to write a processor profile of each node to")
 	do, ok := benches[name]
 	if !ok || f.Parse(args) != nil || f.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "usage: bench idle|storm|fanout|chat [-small] [-settle 60s] [-json file]")
@@ -85,6 +86,8 @@ type bench struct {
 	small   bool
 	settle  time.Duration
 	json    string
+	profile string // folder for processor profiles of the nodes, "" for none
+	nodes   int    // started so far
 	figures []figure
 	ends    []func()
 }

@@ -7,9 +7,11 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"runtime/pprof"
 	"time"
 
 	"github.com/coder/websocket"
@@ -27,9 +29,21 @@ import (
 func node(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("node", flag.ContinueOnError)
 	socket := f.String("socket", "", "of Redis")
-	admission := f.Float64("admission", 1000, "connects a second")
+	admission := f.Float64("admission", 0, "connects a second, 0 for the default")
+	profile := f.String("profile", "", "file for a processor profile of the whole run")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if *profile != "" {
+		out, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	rdb := redis.NewClient(redisd.Client(*socket))
 	defer rdb.Close()
@@ -53,6 +67,14 @@ func node(ctx context.Context, args []string) error {
 	return s.Run(ctx)
 }
 
+// barePings pings until a ping cannot be written: the reader of a socket that is
+// gone has closed it. It owns itself: the process ends with the bench.
+func barePings(ctx context.Context, ws *websocket.Conn) {
+	for ws.Write(ctx, websocket.MessageText, []byte(`{"t":"ping"}`)) == nil {
+		wait(ctx, 8*time.Second)
+	}
+}
+
 // untilInputEnds ends the context when the parent closes our standard input, or
 // is gone.
 func untilInputEnds(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -65,7 +87,7 @@ func untilInputEnds(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // bare is the floor: the library as its documentation shows it, an answer to the
-// first frame, and nothing behind.
+// first frame, the same ping as ours every 8 s, and nothing behind.
 func bare(ctx context.Context, _ []string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -76,11 +98,16 @@ func bare(ctx context.Context, _ []string) error {
 		if err != nil {
 			return
 		}
+		if _, _, err := ws.Read(ctx); err != nil {
+			return
+		}
+		if err := ws.Write(ctx, websocket.MessageText, []byte(`{"t":"ready"}`)); err != nil {
+			return
+		}
+		first := time.AfterFunc(rand.N(8*time.Second), func() { barePings(ctx, ws) })
+		defer first.Stop()
 		for {
 			if _, _, err := ws.Read(ctx); err != nil {
-				return
-			}
-			if err := ws.Write(ctx, websocket.MessageText, []byte(`{"t":"ready"}`)); err != nil {
 				return
 			}
 		}

@@ -181,7 +181,12 @@ func (p *process) kill() { p.cmd.Process.Kill() }
 
 // startNode starts a gateway process on the site's store.
 func (s *site) startNode(admission float64) (*process, error) {
-	p, err := s.b.spawn("node", "-socket", s.server.Socket(), "-admission", fmt.Sprint(admission))
+	args := []string{"node", "-socket", s.server.Socket(), "-admission", fmt.Sprint(admission)}
+	if s.b.profile != "" {
+		s.b.nodes++
+		args = append(args, "-profile", filepath.Join(s.b.profile, fmt.Sprintf("%s-node-%d.pprof", s.b.name, s.b.nodes)))
+	}
+	p, err := s.b.spawn(args...)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func addNodeFlags(f *flags) nodeFlags {
 		level:   config(f, "log-level", "info", "debug, info, warn or error", logLevel),
 		format:  config(f, "log-format", "text", "text or json", logFormat),
 		limits: limitFlags{
-			connects:        config(f, "limit-connects", "0", "sockets admitted per second; 0 is 1000", rate),
+			connects:        config(f, "limit-connects", "0", "sockets admitted per second; 0 is 150 for each processor", rate),
 			connectsPerAddr: config(f, "limit-connects-per-address", "0", "the same of one address; 0 is 50", rate),
 			sessionsPerAddr: config(f, "limit-sessions-per-address", "0", "sign-ins and visitor sessions per second of one address; 0 is 5", rate),
 			sessionsPerOrg:  config(f, "limit-sessions-per-organization", "0", "visitor sessions per second of one organization; 0 is 200", rate),

@@ -3,7 +3,8 @@
 --   when all connections here are idle
 -- Returns OK, record JSON ('' for a visitor), back ('1' when the person was
 --   offline before), ids of open network orders ('' or 'a,b'), ms after which who
---   does nothing is idle (0: never)
+--   does nothing is idle (0: never), now, '1' when the person holds something that
+--   a snapshot must show ('0': there is none to ask for)
 --   | OUT: the token is older than a logout | BARRED, ms: an order refuses a new
 --   sign-in for so long | GONE: no such operator, or deleted
 -- Stays true: an edge stands in link and in the incarnation's own, or in neither;
@@ -21,7 +22,11 @@ if id then
   if minted <= floor then return reply('OUT') end
 end
 local orders, idle = redis.call('HGET', ORDER, 'open') or '', id and team(0) and team(0).idle_ms or 0
-if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders, idle) end
+local function holds()
+  if rec then return (rec.work or rec.leaving) and '1' or '0' end
+  return redis.call('HEXISTS', VIS, person) == 1 and '1' or '0'
+end
+if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders, idle, int(NOW), holds()) end
 
 if not here then
   redis.call('HSET', LINK, person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
@@ -36,4 +41,4 @@ if rec then
 else
   redis.call('ZREM', DUE, 'gone/' .. org .. '/' .. person)
 end
-return reply('OK', rec and cjson.encode(rec) or '', link and '0' or '1', orders, idle)
+return reply('OK', rec and cjson.encode(rec) or '', link and '0' or '1', orders, idle, int(NOW), holds())
