@@ -24,7 +24,7 @@ func newLimiters(l Limits, reg prometheus.Registerer) *limiters {
 	every := func(rate float64) time.Duration { return time.Duration(float64(time.Second) / rate) }
 	burst := func(rate float64, seconds float64) int { return max(int(rate*seconds), 1) }
 	return &limiters{
-		all:       newLimiter[struct{}](m, "connects", every(l.ConnectsPerSecond), burst(l.ConnectsPerSecond, 1), 2),
+		all:       newLimiter[struct{}](m, "connects", every(l.ConnectsPerSecond), burst(l.ConnectsPerSecond, 0.1), 2),
 		addrs:     newLimiter[netip.Prefix](m, "connects_addr", every(l.ConnectsPerAddr), burst(l.ConnectsPerAddr, 4), 100_000),
 		sessions:  newLimiter[netip.Prefix](m, "sessions_addr", every(l.SessionsPerAddr), burst(l.SessionsPerAddr, 6), 100_000),
 		perOrg:    newLimiter[switchboard.OrgID](m, "sessions_org", every(l.SessionsPerOrg), burst(l.SessionsPerOrg, 5), 10_000),

@@ -275,9 +275,9 @@ func (c *Client) next(ctx context.Context, why error, tries int) (time.Duration,
 	return c.jitter(tries), nil
 }
 
-// jitter is full jitter between 0 and min(30 s, 0.5 s * 2^tries).
+// jitter is full jitter between 0 and min(30 s, 1 s * 2^tries).
 func (c *Client) jitter(tries int) time.Duration {
-	limit := min(30*time.Second, 500*time.Millisecond<<min(tries, 6))
+	limit := min(30*time.Second, time.Second<<min(tries, 5))
 	return time.Duration(c.rnd.Int64N(int64(limit)))
 }
 

@@ -473,7 +473,7 @@ func TestClientReportsANodeThatDoesNotAnswer(t *testing.T) {
 
 func TestJitterIsFullAndBounded(t *testing.T) {
 	c := New(Config{Nodes: []string{"x"}, Seed: 1})
-	for tries, limit := range map[int]time.Duration{0: 500 * time.Millisecond, 3: 4 * time.Second, 6: 30 * time.Second, 40: 30 * time.Second} {
+	for tries, limit := range map[int]time.Duration{0: time.Second, 3: 8 * time.Second, 6: 30 * time.Second, 40: 30 * time.Second} {
 		low, high := limit, time.Duration(0)
 		for range 1000 {
 			d := c.jitter(tries)

@@ -185,7 +185,7 @@ func (s *site) talk(ctx context.Context, p people, operators, visitors string) (
 }
 
 func (t *talks) operator(i int, ops *throng, addr string) (err error) {
-	if t.sockets[i], err = ops.hello(i, addr); err != nil {
+	if t.sockets[i], err = ops.admitted(i, addr); err != nil {
 		return fmt.Errorf("operator %d: %w", i, err)
 	}
 	t.sockets[i].operator = true
@@ -194,7 +194,7 @@ func (t *talks) operator(i int, ops *throng, addr string) (err error) {
 
 // visitor starts a chat and finds out who holds it.
 func (t *talks) visitor(i int, vis *throng, visitors string, p people) (err error) {
-	if t.visitors[i], err = vis.hello(i, visitors); err != nil {
+	if t.visitors[i], err = vis.admitted(i, visitors); err != nil {
 		return fmt.Errorf("visitor %d: %w", i, err)
 	}
 	if err := t.visitors[i].send(fmt.Appendf(nil, `{"t":"chat.start","re":"s","team":%d}`, p.team)); err != nil {

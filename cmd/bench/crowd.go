@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -122,6 +123,18 @@ func (c *throng) hello(i int, addr string) (*client, error) {
 	}
 }
 
+// admitted is hello by somebody who has time, at a node that lets in so many a
+// second.
+func (c *throng) admitted(i int, addr string) (ws *client, err error) {
+	for range 200 {
+		if ws, err = c.hello(i, addr); !errors.Is(err, errRefused) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return ws, err
+}
+
 // stay answers pings until the socket ends, and then comes back.
 func (c *throng) stay(i int, ws *client) {
 	defer ws.nc.Close()
@@ -149,7 +162,7 @@ func (c *throng) stay(i int, ws *client) {
 func (c *throng) comeBack(i int) {
 	start := time.Now()
 	for try := 0; ; try++ {
-		wait := min(30*time.Second, 500*time.Millisecond<<min(try, 10))
+		wait := min(30*time.Second, time.Second<<min(try, 5))
 		time.Sleep(time.Duration(rand.Int64N(int64(wait))))
 		node := c.nodes[0]
 		if len(c.nodes) > 1 && c.entered.Load() { // the first is gone

@@ -1,10 +1,10 @@
 /** Full jitter: waits spread over the whole range, so that clients of a dead node do not return in step. */
-export const BASE_MS = 500;
+export const BASE_MS = 1_000;
 export const CAP_MS = 30_000;
 
 /**
  * Milliseconds to wait before the next try: a random time between 0 and
- * min(30 s, 0.5 s × 2^tries). random returns numbers in [0, 1).
+ * min(30 s, 1 s × 2^tries). random returns numbers in [0, 1).
  */
 export function backoff(tries: number, random: () => number = Math.random): number {
   return random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(tries, 16));

@@ -5,9 +5,9 @@ import { newCmid, Outbox } from '../outbox.ts';
 import { expire, initial, reduce } from '../state.ts';
 import { Store } from '../store.ts';
 
-test('backoff is full jitter from 0.5 s up to 30 s', () => {
+test('backoff is full jitter from 1 s up to 30 s', () => {
   const most = (tries: number) => backoff(tries, () => 1);
-  assert.deepEqual([0, 1, 2, 5, 6, 40].map(most), [500, 1000, 2000, 16000, 30000, 30000]);
+  assert.deepEqual([0, 1, 2, 4, 5, 40].map(most), [1000, 2000, 4000, 16000, 30000, 30000]);
   assert.equal(backoff(9, () => 0), 0);
 });
 
