@@ -10,7 +10,7 @@ DATA ?= data
 FUZZTIME ?= 20s
 RACES ?= 10000
 
-.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat fuzz races chaos away clean
+.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat fuzz races chaos away flapping clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ chaos: ## the fault matrix, CHAOS=3 times as large, SEED=1
 away: ## Redis hangs and dies for 3 s, 30 s and 3 minutes
 	@.ci/need redis-server
 	AWAY=3s,30s,3m go test -race -count=1 -timeout 20m ./gateway -run TestRedisAway -v
+
+flapping: ## 1,000 people reconnect 10 times each, 10,000 at once after a kill: no status event; a board of 5,000
+	@.ci/need redis-server
+	FLAPPING=1 go test -count=1 -timeout 20m ./gateway -run 'TestReloadsAndFlapping|TestAReconnectStorm|TestABoardOf' -v
 
 clean: ## remove what make built; the demo's data folder stays
 	rm -rf bin web/.build load.json

@@ -79,6 +79,8 @@ const (
 	KindGap       Kind = "gap"
 	KindDegraded  Kind = "degraded"
 	KindLogouts   Kind = "logouts"
+
+	KindAvailability Kind = "availability"
 )
 
 // Position is where a reader stands in a chat's log: "<seq>-<gen>", the id of
@@ -95,28 +97,33 @@ type ChatPosition struct {
 // (docs/protocol.md has the table); unknown fields are ignored so that older
 // nodes accept newer clients.
 type In struct {
-	T        Kind            `json:"t"`
-	Re       string          `json:"re,omitempty"` // request id, echoed in the answer; at most 64 bytes
-	V        int             `json:"v,omitempty"`
-	Token    string          `json:"token,omitempty"` // person's token (hello, auth) or offer token (offer.*)
-	Chats    []ChatPosition  `json:"chats,omitempty"`
-	Watch    []string        `json:"watch,omitempty"`
-	Status   string          `json:"status,omitempty"`
-	Version  int64           `json:"version,omitempty"`
-	ForMS    int64           `json:"for_ms,omitempty"`
-	Reason   string          `json:"reason,omitempty"`
-	Idle     bool            `json:"idle,omitempty"`
-	Chat     ChatID          `json:"chat,omitempty"`
-	Team     TeamID          `json:"team,omitempty"`
-	Cmid     string          `json:"cmid,omitempty"`
-	Text     string          `json:"text,omitempty"`
-	Page     string          `json:"page,omitempty"`
-	On       bool            `json:"on,omitempty"`
-	Private  bool            `json:"private,omitempty"`
-	Call     string          `json:"call,omitempty"`
-	When     string          `json:"when,omitempty"`
-	Operator OperatorID      `json:"operator,omitempty"`
-	Extra    json.RawMessage `json:"extra,omitempty"`
+	T        Kind           `json:"t"`
+	Re       string         `json:"re,omitempty"` // request id, echoed in the answer; at most 64 bytes
+	V        int            `json:"v,omitempty"`
+	Org      OrgID          `json:"org,omitempty"`   // of a hello without a token: a guest of the organization
+	Token    string         `json:"token,omitempty"` // person's token (hello, auth) or offer token (offer.*)
+	Chats    []ChatPosition `json:"chats,omitempty"`
+	Watch    []string       `json:"watch,omitempty"`
+	Status   string         `json:"status,omitempty"`
+	Version  int64          `json:"version,omitempty"`
+	ForMS    int64          `json:"for_ms,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+	Idle     bool           `json:"idle,omitempty"`
+	Chat     ChatID         `json:"chat,omitempty"`
+	Team     TeamID         `json:"team,omitempty"`
+	Cmid     string         `json:"cmid,omitempty"`
+	Text     string         `json:"text,omitempty"`
+	Page     string         `json:"page,omitempty"`
+	On       bool           `json:"on,omitempty"`
+	Private  bool           `json:"private,omitempty"`
+	Away     bool           `json:"away,omitempty"` // of viewing: open, but not looked at now
+	Call     string         `json:"call,omitempty"`
+	When     string         `json:"when,omitempty"`
+	Operator OperatorID     `json:"operator,omitempty"`
+	Seen     *int64         `json:"seen,omitempty"` // of a message: the last seq that its author has seen
+	// Operators on the screen, of a watch; nil: all.
+	Operators []OperatorID    `json:"operators,omitempty"`
+	Extra     json.RawMessage `json:"extra,omitempty"`
 }
 
 // SplitFrame returns the objects of a client frame: JSON objects separated by
@@ -237,7 +244,8 @@ type OperatorView struct {
 	Chats   int        `json:"chats"`
 	Calls   int        `json:"calls"`
 	Offers  int        `json:"offers"`
-	Here    bool       `json:"here"` // holds a socket, or lost it less than the grace ago
+	Takes   bool       `json:"takes,omitempty"` // is here and takes chats, now or after those held
+	Here    bool       `json:"here"`            // holds a socket, or lost it less than the grace ago
 	Leaving bool       `json:"leaving,omitempty"`
 	Source  string     `json:"source,omitempty"` // who set Intent: operator, supervisor or system
 	Reason  string     `json:"reason,omitempty"` // of Intent
@@ -246,9 +254,12 @@ type OperatorView struct {
 }
 
 // Presence carries operators to a watcher: Full replaces everything known,
-// otherwise each entry replaces the one of the same id.
+// otherwise each entry replaces the one of the same id. More: further objects
+// belong to the same snapshot. Gone ones are watched no more, or deleted.
 type Presence struct {
 	T         Kind           `json:"t"`
 	Full      bool           `json:"full,omitempty"`
+	More      bool           `json:"more,omitempty"`
 	Operators []OperatorView `json:"operators"`
+	Gone      []OperatorID   `json:"gone,omitempty"`
 }

@@ -64,6 +64,7 @@ const (
 	RoleSupervisor Role = "supervisor"
 	RoleAdmin      Role = "admin"
 	RoleVisitor    Role = "visitor"
+	RoleGuest      Role = "guest" // nobody yet: a page that asks whether anybody is there
 )
 
 // Supervises reports whether the role may watch and order other operators.

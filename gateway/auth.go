@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,4 +75,22 @@ func (s *Server) answer(h handler) http.HandlerFunc {
 			s.writeError(w, r, err)
 		}
 	}
+}
+
+// introduced is what a hello says of its person and wants to watch, once it may be
+// let in.
+func (s *Server) introduced(ctx context.Context, ss *session, in switchboard.In) (claims Claims, watched scope, err error) {
+	if claims, err = s.identify(ctx, ss, in.Token); err != nil {
+		return claims, watched, err
+	}
+	if len(in.Chats) > maxResume {
+		return claims, watched, switchboard.Invalid("chats", "at most 100")
+	}
+	if !claims.Role.Supervises() { // a page may ask for it before it knows who it is
+		in.Watch = slices.DeleteFunc(slices.Clone(in.Watch), func(t string) bool { return t == topicLogouts })
+	}
+	if watched, err = scopeOf(in, claims); err != nil {
+		return claims, watched, err
+	}
+	return claims, watched, s.limits.enter(claims.Org)
 }

@@ -2,9 +2,7 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,48 +12,39 @@ import (
 	"github.com/switchboard/switchboard/routing"
 )
 
-// Topics that a socket may watch.
-const (
-	topicOperators = "operators"
-	topicQueue     = "queue"
-	topicLogouts   = "logouts" // supervisors only; orderboard.go
-)
-
 // boardEvery is how often changes are sent to watchers: the last state of each
 // operator wins in between, so the cost grows with watchers, not with changes.
 const boardEvery = 250 * time.Millisecond
 
 // board keeps, for each organization that somebody here watches, a copy of its
-// operators' public state: a snapshot costs no Redis, changes go out as deltas.
+// operators' public state: a snapshot costs no Redis, changes go out as deltas to
+// those who have the operator on their screen.
 type board struct {
 	hub    *hub.Hub
 	reg    *presence.Registry
 	router *routing.Router
 	away   func(presence.Partition) time.Duration // for how long the store has been away
 	log    *slog.Logger
+	work   chan struct{}  // slots of those who load or send snapshots
+	wg     sync.WaitGroup // of them; run waits
 
 	mu   sync.Mutex
 	orgs map[switchboard.OrgID]*roster
 }
 
-// roster is the copy of one organization. Until it is loaded, changes are kept
-// and applied after it by their numbers.
-type roster struct {
-	loaded  bool
-	views   map[switchboard.OperatorID]json.RawMessage
-	changed map[switchboard.OperatorID]struct{}
-	early   []routing.Event
-	waiting int64
-	queue   bool                   // waiting has changed
-	newcome map[*hub.Conn][]string // new watchers and their topics
-}
+// boardWork is how many snapshots are sent and rosters loaded at a time. A reader
+// who is slow holds a slot for showWithin at most.
+const (
+	boardWork  = 64
+	showWithin = 5 * time.Second
+)
 
 // maxEarly bounds the changes kept while a roster loads; one more and it is
 // loaded anew.
 const maxEarly = 10_000
 
 func newBoard(h *hub.Hub, reg *presence.Registry, router *routing.Router, away func(presence.Partition) time.Duration, log *slog.Logger) *board {
-	return &board{hub: h, reg: reg, router: router, away: away, log: log, orgs: map[switchboard.OrgID]*roster{}}
+	return &board{hub: h, reg: reg, router: router, away: away, log: log, work: make(chan struct{}, boardWork), orgs: map[switchboard.OrgID]*roster{}}
 }
 
 // heard takes one change of an organization.
@@ -75,47 +64,52 @@ func (b *board) heard(e routing.Event) {
 	r.apply(e)
 }
 
-func (r *roster) apply(e routing.Event) {
-	switch e.Topic {
-	case topicOperators:
-		var v struct {
-			ID switchboard.OperatorID `json:"id"`
-		}
-		if json.Unmarshal(e.Body, &v) == nil && v.ID > 0 {
-			r.views[v.ID] = e.Body
-			r.changed[v.ID] = struct{}{}
-		}
-	case topicQueue:
-		var v struct {
-			Waiting int64 `json:"waiting"`
-		}
-		if json.Unmarshal(e.Body, &v) == nil {
-			r.waiting, r.queue = v.Waiting, true
-		}
-	}
-}
-
-// want makes sure that an organization is loaded and that a socket gets its
-// snapshot with the next round. The socket watches already, so no change is lost
-// between the two.
-func (b *board) want(org switchboard.OrgID, c *hub.Conn, topics []string) {
+// want sets what a socket watches and has it sent a snapshot with the next round.
+// The socket watches already, so no change is lost between the two.
+func (b *board) want(org switchboard.OrgID, c *hub.Conn, sc scope) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.orgs[org]
 	if r == nil {
-		r = &roster{views: map[switchboard.OperatorID]json.RawMessage{}, changed: map[switchboard.OperatorID]struct{}{}, newcome: map[*hub.Conn][]string{}}
+		r = newRoster()
 		b.orgs[org] = r
 	}
-	r.newcome[c] = append(r.newcome[c], topics...)
+	v := r.viewers[c]
+	if v == nil {
+		v = &viewer{}
+		r.viewers[c] = v
+	}
+	v.scope, v.wants = sc, true
 }
 
-// forget drops a socket that has ended.
+// again has a socket sent its snapshot anew: some of what it watches was dropped.
+func (b *board) again(org switchboard.OrgID, c *hub.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.orgs[org]; r != nil && r.viewers[c] != nil {
+		r.viewers[c].wants = true
+	}
+}
+
+// forget drops a socket that has ended or watches nothing any more.
 func (b *board) forget(c *hub.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if id, ok := c.Identity(); ok && b.orgs[id.Org] != nil {
-		delete(b.orgs[id.Org].newcome, c)
+		delete(b.orgs[id.Org].viewers, c)
 	}
+}
+
+// watches reports whether anybody here watches an organization of a partition.
+func (b *board) watches(p presence.Partition) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for org := range b.orgs {
+		if b.reg.Partition(org) == p {
+			return true
+		}
+	}
+	return false
 }
 
 // reload has every organization of a partition loaded anew: changes were lost.
@@ -124,7 +118,7 @@ func (b *board) reload(p presence.Partition) {
 	defer b.mu.Unlock()
 	for org, r := range b.orgs {
 		if b.reg.Partition(org) == p {
-			r.loaded, r.early = false, nil
+			r.loaded, r.early, r.stale = false, nil, r.loading
 		}
 	}
 }
@@ -133,129 +127,123 @@ func (b *board) reload(p presence.Partition) {
 func (b *board) run(ctx context.Context) {
 	tick := time.NewTicker(boardEvery)
 	defer tick.Stop()
+	defer b.wg.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			b.round(ctx)
 		}
-		for _, org := range b.unloaded() {
-			if err := b.load(ctx, org); err != nil && ctx.Err() == nil {
-				b.log.Warn("a board could not be loaded; it is tried again", "org", org, "err", err)
-			}
-		}
-		b.flush()
 	}
 }
 
-func (b *board) unloaded() []switchboard.OrgID {
+// round begins what has to be done for each organization: reading it, saying what
+// has changed, sending snapshots.
+func (b *board) round(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var out []switchboard.OrgID
 	for org, r := range b.orgs {
-		if !r.loaded {
-			out = append(out, org)
+		switch {
+		case len(r.viewers) == 0 && !r.loading:
+			delete(b.orgs, org)
+		case r.loaded:
+			r.publish(b.hub, org)
+			for c, v := range r.viewers {
+				if v.wants && !v.served && b.begin(func() { b.show(ctx, org, c) }) {
+					v.served = true
+				}
+			}
+		case !r.loading:
+			r.loading = b.begin(func() {
+				if err := b.load(ctx, org); err != nil && ctx.Err() == nil {
+					b.log.Warn("a board could not be loaded; it is tried again", "org", org, "err", err)
+				}
+			})
 		}
 	}
-	return out
 }
 
+// begin runs f if there is a slot for it; the next round asks again.
+func (b *board) begin(f func()) bool {
+	select {
+	case b.work <- struct{}{}:
+	default:
+		return false
+	}
+	b.wg.Go(func() { defer func() { <-b.work }(); f() })
+	return true
+}
+
+// load reads an organization. Everybody who watches it gets a new snapshot.
 func (b *board) load(ctx context.Context, org switchboard.OrgID) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	views, at, err := b.reg.Roster(ctx, org)
-	if err != nil {
-		return err
-	}
-	waiting, err := b.router.Waiting(ctx, org)
-	if err != nil {
-		return err
+	waiting := int64(0)
+	if err == nil {
+		waiting, err = b.router.Waiting(ctx, org)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.orgs[org]
-	if r == nil || len(r.early) >= maxEarly {
-		if r != nil {
-			r.early = nil // too much happened meanwhile: read once more
-		}
-		return nil
+	if r == nil {
+		return err
 	}
-	r.views = make(map[switchboard.OperatorID]json.RawMessage, len(views))
-	for _, v := range views {
-		r.views[v.ID] = mustJSON(v)
+	again := r.stale || len(r.early) >= maxEarly // too much happened meanwhile: read once more
+	r.loading, r.stale = false, false
+	if err != nil || again {
+		r.early = nil
+		return err
 	}
-	r.waiting, r.queue, r.loaded = waiting, true, true
+	r.fill(views, waiting)
 	for _, e := range r.early {
 		if e.Ctr > at {
 			r.apply(e)
 		}
 	}
-	r.early = nil
-	b.hub.Publish(org, topicOperators, hub.ClassPresence, r.frame(true, 0))
-	clear(r.changed)
-	clear(r.newcome)
+	r.early, r.loaded = nil, true
+	clear(r.changed) // the snapshots say it
+	for _, v := range r.viewers {
+		v.wants = true
+	}
 	return nil
 }
 
-// flush sends changes to watchers and snapshots to new ones. Sending under the
-// lock keeps a snapshot and the deltas after it in order; it only queues.
-func (b *board) flush() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for org, r := range b.orgs {
-		if !b.hub.Watched(org, topicOperators) && !b.hub.Watched(org, topicQueue) {
-			delete(b.orgs, org)
-			continue
+// show sends a socket its snapshot, page by page at the pace of its reader. Each
+// page says what holds when it is sent, and deltas go out under the same lock, so
+// that nothing older follows something newer.
+func (b *board) show(ctx context.Context, org switchboard.OrgID, c *hub.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, showWithin)
+	defer cancel()
+	for {
+		err := c.Room(ctx)
+		b.mu.Lock()
+		r := b.orgs[org]
+		if r == nil || r.viewers[c] == nil {
+			b.mu.Unlock()
+			return
 		}
-		if !r.loaded {
-			continue
+		v := r.viewers[c]
+		if err != nil || !r.loaded {
+			v.wants, v.served = true, false
+			b.mu.Unlock()
+			return
 		}
-		if len(r.changed) > 0 {
-			b.hub.Publish(org, topicOperators, hub.ClassPresence, r.frame(false, 0))
-			clear(r.changed)
+		if v.wants { // from the beginning, perhaps of something else
+			v.wants, v.next = false, 0
 		}
-		queue := mustJSON(queueFrame{switchboard.KindQueue, r.waiting})
-		if r.queue {
-			b.hub.Publish(org, topicQueue, hub.ClassPresence, queue)
-			r.queue = false
+		frame, more := r.page(v, b.away(b.reg.Partition(org)))
+		if frame != nil {
+			c.Send(hub.ClassPresence, frame)
 		}
-		if len(r.newcome) > 0 {
-			full := r.frame(true, b.away(b.reg.Partition(org)))
-			for c, topics := range r.newcome {
-				if slices.Contains(topics, topicOperators) {
-					c.Send(hub.ClassPresence, full)
-				}
-				if slices.Contains(topics, topicQueue) {
-					c.Send(hub.ClassPresence, queue)
-				}
-			}
-			clear(r.newcome)
+		if !more {
+			v.served = false
+			r.rest(c, v.scope)
 		}
-	}
-}
-
-type queueFrame struct {
-	T       switchboard.Kind `json:"t"`
-	Waiting int64            `json:"waiting"`
-}
-
-// frame builds a presence object of all operators, or of the changed ones. age
-// is how old a snapshot from memory is while the store is away.
-func (r *roster) frame(full bool, age time.Duration) []byte {
-	f := struct {
-		T         switchboard.Kind  `json:"t"`
-		Full      bool              `json:"full,omitempty"`
-		AgeMS     int64             `json:"age_ms,omitempty"`
-		Operators []json.RawMessage `json:"operators"`
-	}{T: switchboard.KindPresence, Full: full, AgeMS: age.Milliseconds(), Operators: []json.RawMessage{}}
-	if full {
-		for _, v := range r.views {
-			f.Operators = append(f.Operators, v)
-		}
-	} else {
-		for id := range r.changed {
-			f.Operators = append(f.Operators, r.views[id])
+		b.mu.Unlock()
+		if !more {
+			return
 		}
 	}
-	return mustJSON(f)
 }

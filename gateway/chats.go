@@ -56,7 +56,13 @@ func (s *Server) onMessage(ctx context.Context, _ *hub.Conn, ss *session, in swi
 	if !utf8.ValidString(in.Text) || strings.TrimSpace(in.Text) == "" {
 		return nil, switchboard.Invalid("text", "the message is empty")
 	}
-	m, err := s.router.Append(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Name, in.Chat, in.Cmid, in.Text)
+	var m routing.Stored
+	var err error
+	if in.Seen != nil && ss.claims.Audience == AudienceOperator {
+		m, err = s.router.AppendAfter(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Name, in.Chat, in.Cmid, in.Text, *in.Seen)
+	} else {
+		m, err = s.router.Append(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Name, in.Chat, in.Cmid, in.Text)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +75,8 @@ func (s *Server) onMark(ctx context.Context, _ *hub.Conn, ss *session, in switch
 	if in.Chat <= 0 {
 		return nil, switchboard.Invalid("chat", "a positive integer")
 	}
-	m := routing.Mark{Kind: in.T, Chat: in.Chat, On: in.On, Private: in.Private && ss.claims.Audience == AudienceOperator}
+	m := routing.Mark{Kind: in.T, Chat: in.Chat, On: in.On, Private: in.Private && ss.claims.Audience == AudienceOperator,
+		Away: in.Away && in.T == switchboard.KindViewing, Text: s.previewOf(ctx, ss, in)}
 	if err := s.router.Mark(ctx, ss.claims.Org, ss.claims.Person(), m); err != nil {
 		return nil, err
 	}

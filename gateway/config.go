@@ -43,6 +43,7 @@ type Config struct {
 // per node: a client cannot choose the node by itself behind a balancer.
 type Limits struct {
 	ConnectsPerSecond float64 // sockets admitted per second, all together; default 150 for each processor
+	ConnectsPerOrg    float64 // of them per organization, so that one's storm leaves room for the others; default four fifths
 	ConnectsPerAddr   float64 // and per address (v6: /64); default 50
 	SessionsPerAddr   float64 // sign-ins and visitor sessions per second and address; default 5
 	SessionsPerOrg    float64 // visitor sessions per second and organization; default 200
@@ -67,6 +68,9 @@ func (l Limits) withDefaults() Limits {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
+	}
+	if l.ConnectsPerOrg <= 0 {
+		l.ConnectsPerOrg = l.ConnectsPerSecond * 4 / 5
 	}
 	return l
 }

@@ -14,6 +14,7 @@ type audience uint8
 const (
 	visitors audience = 1 << iota
 	operators
+	guests
 	everyone = visitors | operators
 )
 
@@ -35,6 +36,7 @@ func rules() map[switchboard.Kind]rule {
 		switchboard.KindTyping:  {everyone, (*Server).onMark},
 		switchboard.KindClose:   {everyone, (*Server).onClose},
 		switchboard.KindResume:  {everyone, (*Server).onResume},
+		switchboard.KindWatch:   {everyone | guests, (*Server).onWatch},
 
 		switchboard.KindStart: {visitors, (*Server).onStart},
 
@@ -46,7 +48,6 @@ func rules() map[switchboard.Kind]rule {
 		switchboard.KindCallStart: {operators, (*Server).onCall},
 		switchboard.KindCallRenew: {operators, (*Server).onCall},
 		switchboard.KindCallEnd:   {operators, (*Server).onCall},
-		switchboard.KindWatch:     {operators, (*Server).onWatch},
 	}
 }
 
@@ -57,8 +58,11 @@ var protocol = rules()
 func (s *Server) dispatch(c *hub.Conn, ss *session, in switchboard.In) {
 	r, ok := protocol[in.T]
 	from := operators
-	if ss.claims.Audience == AudienceVisitor {
+	switch ss.claims.Audience {
+	case AudienceVisitor:
 		from = visitors
+	case audienceGuest:
+		from = guests
 	}
 	switch {
 	case !ok:

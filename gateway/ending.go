@@ -18,6 +18,9 @@ func (s *Server) closed(c *hub.Conn, last bool) {
 	s.unmark(ss)
 	s.board.forget(c)
 	s.orderBoard.forget(c)
+	if ss.claims.Audience == audienceGuest {
+		return
+	}
 	if !last {
 		if e := (edge{ss.claims.Org, ss.claims.Person()}); s.allIdle(e) {
 			if err := s.tellIdle(e); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -19,6 +17,7 @@ func (s *Server) nudged(n routing.Nudge) {
 	switch n.Class {
 	case 'm':
 		s.hub.DeliverMessage(n.Org, n.Persons, n.Chat, n.Seq, n.Frame)
+		s.marks.wrote(n)
 	case 't':
 		s.hub.Deliver(n.Org, n.Persons, hub.ClassTyping, n.Frame)
 		s.marks.seen(n)
@@ -27,6 +26,9 @@ func (s *Server) nudged(n routing.Nudge) {
 	case 's', 'k':
 		s.mirror.nudged(n)
 		s.hub.Deliver(n.Org, n.Persons, hub.ClassEvent, n.Frame)
+		if n.Class == 'k' {
+			s.marks.moved(n)
+		}
 	default:
 		s.hub.Deliver(n.Org, n.Persons, hub.ClassEvent, n.Frame)
 	}
@@ -104,7 +106,7 @@ func (s *Server) missed(p presence.Partition) {
 func (s *Server) repair(ctx context.Context, p presence.Partition) {
 	var people []edge
 	s.hub.Persons(func(org switchboard.OrgID, person switchboard.PersonID) bool {
-		if s.reg.Partition(org) == p {
+		if s.reg.Partition(org) == p && !isGuest(person) {
 			people = append(people, edge{org, person})
 		}
 		return true
@@ -165,84 +167,4 @@ func (s *Server) rejoined(ctx context.Context, inc string) {
 			}
 		}
 	}
-}
-
-// marks ends typing and viewing on time for this node's sockets, without help
-// of any client: the nudge that showed a mark carries its lifetime.
-type marks struct {
-	hub  *hub.Hub
-	mu   sync.Mutex
-	live map[liveMark]mark
-}
-
-type liveMark struct {
-	org     switchboard.OrgID
-	chat    switchboard.ChatID
-	from    switchboard.PersonID
-	kind    switchboard.Kind
-	private bool
-}
-
-type mark struct {
-	until   time.Time
-	persons []switchboard.PersonID
-}
-
-// maxMarks bounds what is remembered; beyond it clients end marks by ttl_ms alone.
-const maxMarks = 50_000
-
-func newMarks(h *hub.Hub) *marks { return &marks{hub: h, live: map[liveMark]mark{}} }
-
-type markFrame struct {
-	T       switchboard.Kind     `json:"t"`
-	Chat    switchboard.ChatID   `json:"chat"`
-	From    switchboard.PersonID `json:"from"`
-	On      bool                 `json:"on"`
-	TTL     int64                `json:"ttl_ms,omitempty"`
-	Private bool                 `json:"private,omitempty"`
-}
-
-func (m *marks) seen(n routing.Nudge) {
-	var f markFrame
-	if json.Unmarshal(n.Frame, &f) != nil {
-		return // ours, and only a display: the client ends it by itself
-	}
-	key := liveMark{n.Org, f.Chat, f.From, f.T, f.Private}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case !f.On:
-		delete(m.live, key)
-	case len(m.live) < maxMarks:
-		m.live[key] = mark{time.Now().Add(time.Duration(f.TTL) * time.Millisecond), n.Persons}
-	}
-}
-
-func (m *marks) run(ctx context.Context) {
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			for key, over := range m.over(now) {
-				m.hub.Deliver(key.org, over.persons, hub.ClassTyping,
-					mustJSON(markFrame{T: key.kind, Chat: key.chat, From: key.from, Private: key.private}))
-			}
-		}
-	}
-}
-
-func (m *marks) over(now time.Time) map[liveMark]mark {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := map[liveMark]mark{}
-	for key, one := range m.live {
-		if now.After(one.until) {
-			out[key] = one
-			delete(m.live, key)
-		}
-	}
-	return out
 }

@@ -14,6 +14,7 @@ import (
 type limiters struct {
 	all       *limiter[struct{}]
 	addrs     *limiter[netip.Prefix]
+	orgs      *limiter[switchboard.OrgID]
 	sessions  *limiter[netip.Prefix]
 	perOrg    *limiter[switchboard.OrgID]
 	perTenant *limiter[switchboard.OrgID]
@@ -26,6 +27,7 @@ func newLimiters(l Limits, reg prometheus.Registerer) *limiters {
 	return &limiters{
 		all:       newLimiter[struct{}](m, "connects", every(l.ConnectsPerSecond), burst(l.ConnectsPerSecond, 0.1), 2),
 		addrs:     newLimiter[netip.Prefix](m, "connects_addr", every(l.ConnectsPerAddr), burst(l.ConnectsPerAddr, 4), 100_000),
+		orgs:      newLimiter[switchboard.OrgID](m, "connects_org", every(l.ConnectsPerOrg), burst(l.ConnectsPerOrg, 10), 10_000),
 		sessions:  newLimiter[netip.Prefix](m, "sessions_addr", every(l.SessionsPerAddr), burst(l.SessionsPerAddr, 6), 100_000),
 		perOrg:    newLimiter[switchboard.OrgID](m, "sessions_org", every(l.SessionsPerOrg), burst(l.SessionsPerOrg, 5), 10_000),
 		perTenant: newLimiter[switchboard.OrgID](m, "api_tenant", every(l.APIPerTenant), burst(l.APIPerTenant, 1), 10_000),
@@ -40,6 +42,16 @@ func (l *limiters) connect(addr netip.Addr) (wait time.Duration, ok bool) {
 	}
 	ok, wait = l.all.Allow(struct{}{})
 	return wait, ok
+}
+
+// enter admits a socket once its organization is known: one organization must not
+// use up everybody's for long. (Its bucket is deep, so that all its people may come
+// back at once after a node's death.)
+func (l *limiters) enter(org switchboard.OrgID) error {
+	if ok, wait := l.orgs.Allow(org); !ok {
+		return &switchboard.Error{Code: switchboard.CodeTooFast, Message: "too many connections of this organization at once", RetryAfter: wait}
+	}
+	return nil
 }
 
 func (l *limiters) session(addr netip.Addr) (wait time.Duration, ok bool) {

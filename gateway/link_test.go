@@ -25,7 +25,7 @@ func hasty(c *Config) {
 // of: what does not count up is no event at all, for anybody.
 func (cl *cluster) told() int64 {
 	cl.t.Helper()
-	_, ctr, err := cl.nodes[0].reg.Roster(cl.t.Context(), cl.org.ID)
+	_, ctr, err := cl.admin.Roster(cl.t.Context(), cl.org.ID)
 	if err != nil {
 		cl.t.Fatal(err)
 	}

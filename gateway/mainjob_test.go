@@ -188,8 +188,9 @@ func exactlyOnce(t *testing.T, p *peer, chat int64, n int) {
 	}
 }
 
-// P-5: the people of a killed node are offline after the grace, everywhere, and
-// their chats go back to the queue with their waiting time kept.
+// P-5, W-5: the people of a killed node are offline after the grace, everywhere, and
+// their chats go back to the queue with their waiting time kept. What happens to a
+// chat is the server's decision; the client that was lost has no part in it.
 func TestKilledNodesPeopleAreCleanedUp(t *testing.T) {
 	cl := newCluster(t, 2)
 	a, b := cl.nodes[0], cl.nodes[1]

@@ -100,6 +100,7 @@ type readyFrame struct {
 	TimeoutMS int64                `json:"timeout_ms"`
 	TypingMS  int64                `json:"typing_ms"`
 	Expires   int64                `json:"expires,omitempty"`
+	Preview   bool                 `json:"preview,omitempty"` // what a visitor types is shown before it is sent
 	Statuses  []string             `json:"statuses,omitempty"`
 	IdleMS    int64                `json:"idle_ms,omitempty"`
 	Self      json.RawMessage      `json:"self,omitempty"`
@@ -109,17 +110,13 @@ type readyFrame struct {
 
 func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot, idle int64) ([]byte, error) {
 	cl := ss.claims
-	f := readyFrame{T: switchboard.KindReady, Person: cl.Person(), Role: cl.Role, Org: cl.Org, Name: cl.Name, Node: s.reg.Incarnation(),
-		PingMS: orDefault(s.cfg.Hub.PingEvery, hub.DefaultPing).Milliseconds(), TimeoutMS: orDefault(s.cfg.Hub.Timeout, hub.DefaultTimeout).Milliseconds(),
-		TypingMS: routing.TypingFor.Milliseconds(), Self: snap.Self, IdleMS: idle, Chats: []switchboard.Chat{}}
-	if cl.Audience == AudienceVisitor {
-		f.Role = switchboard.RoleVisitor
+	f := s.welcome(cl, snap.Now)
+	f.Self, f.IdleMS = snap.Self, idle
+	org, err := s.accounts.Organization(ctx, cl.Org)
+	if err != nil {
+		return nil, err
 	}
-	f.Now = snap.Now
-	var err error
-	if !cl.Expires.IsZero() {
-		f.Expires = cl.Expires.UnixMilli()
-	}
+	f.Preview = org.Preview
 	operator := cl.Audience == AudienceOperator
 	if operator {
 		if f.Statuses, err = s.statuses(ctx, cl.Org); err != nil {
@@ -134,6 +131,23 @@ func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot, 
 		f.Chats = append(f.Chats, chatFrame(chat, operator))
 	}
 	return mustJSON(f), nil
+}
+
+// welcome is what ready says to everybody. now is Redis ms.
+func (s *Server) welcome(cl Claims, now int64) readyFrame {
+	f := readyFrame{T: switchboard.KindReady, Person: cl.Person(), Role: cl.Role, Org: cl.Org, Name: cl.Name, Node: s.reg.Incarnation(), Now: now,
+		PingMS: orDefault(s.cfg.Hub.PingEvery, hub.DefaultPing).Milliseconds(), TimeoutMS: orDefault(s.cfg.Hub.Timeout, hub.DefaultTimeout).Milliseconds(),
+		TypingMS: routing.TypingFor.Milliseconds(), Chats: []switchboard.Chat{}}
+	switch cl.Audience {
+	case AudienceVisitor:
+		f.Role = switchboard.RoleVisitor
+	case audienceGuest:
+		f.Role = switchboard.RoleGuest
+	}
+	if !cl.Expires.IsZero() {
+		f.Expires = cl.Expires.UnixMilli()
+	}
+	return f
 }
 
 func orDefault(d, def time.Duration) time.Duration {

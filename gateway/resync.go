@@ -132,7 +132,7 @@ func (s *Server) enterAll(ctx context.Context, p presence.Partition) error {
 func (s *Server) everyone() map[edge]int64 {
 	minted := map[edge]int64{}
 	s.hub.Each(func(c *hub.Conn) bool {
-		if id, ok := c.Identity(); ok {
+		if id, ok := c.Identity(); ok && !isGuest(id.Person) {
 			e := edge{id.Org, id.Person}
 			minted[e] = max(minted[e], id.Minted)
 		}

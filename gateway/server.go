@@ -117,10 +117,10 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	r := s.cfg.Routing
 	r.Log, r.Registerer = s.log, s.cfg.Registerer
 	s.router = routing.New(s.reg, s.cfg.Redis, r)
-	s.bus = s.router.NewBus(routing.Listener{Nudge: s.nudged, Event: s.heard, Gap: s.missed})
 	s.hub = hub.New(s.cfg.Hub, hub.Handlers{Frame: s.frame, Closed: s.closed, Expired: s.expired, Refresh: s.refresh}, s.cfg.Registerer, s.log)
 	s.board = newBoard(s.hub, s.reg, s.router, s.degraded.age, s.log)
 	s.orderBoard, s.openOrders = newOrderBoard(s.hub, s.reg, s.log), newOpenOrders(s.reg)
+	s.bus = s.router.NewBus(routing.Listener{Nudge: s.nudged, Event: s.heard, Gap: s.missed, Lost: s.board.reload, Watched: s.board.watches})
 	s.marks = newMarks(s.hub)
 	s.mirror = newMirror(s.hub, s.reg)
 	return nil

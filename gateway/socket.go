@@ -31,6 +31,7 @@ type session struct {
 	pace         *rate.Limiter
 	refused      int                  // objects refused in a row for being too many
 	marks        map[markKey]struct{} // what this socket shows of its person
+	previewed    time.Time            // when what its visitor types was shown last
 }
 
 // maxRefused is how many objects in a row a socket may send too fast before it
@@ -157,12 +158,15 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 		c.End(closeCode(err), string(switchboard.CodeOf(err)))
 		return false
 	}
-	claims, err := s.identify(ctx, ss, in.Token)
+	if in.Token == "" && in.Org != 0 {
+		if err := s.helloGuest(ctx, c, ss, in); err != nil {
+			return refuse(err)
+		}
+		return true
+	}
+	claims, watched, err := s.introduced(ctx, ss, in)
 	if err != nil {
 		return refuse(err)
-	}
-	if len(in.Chats) > maxResume {
-		return refuse(switchboard.Invalid("chats", "at most 100"))
 	}
 	ss.claims = claims
 	org, person := claims.Org, claims.Person()
@@ -220,7 +224,7 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 		return false
 	}
 	if len(in.Watch) > 0 {
-		s.watch(c, ss, in)
+		s.watch(c, ss, watched)
 	}
 	s.metrics.hellos.WithLabelValues("ok").Inc()
 	s.metrics.helloSeconds.Observe(time.Since(began).Seconds())

@@ -17,6 +17,10 @@ const (
 	AudienceCompany  = "company"  // organizations and operators of a company
 	AudienceOperator = "operator" // the socket and the calls of one operator
 	AudienceVisitor  = "visitor"  // the socket of one visitor
+
+	// audienceGuest is a page that looks whether anybody is there. It needs no
+	// token, and none can be made or verified for it.
+	audienceGuest = "guest"
 )
 
 const (
@@ -60,6 +64,8 @@ func (c Claims) Person() switchboard.PersonID {
 		return switchboard.OperatorPerson(c.Operator)
 	case AudienceVisitor:
 		return switchboard.VisitorPerson(c.Visitor)
+	case audienceGuest:
+		return guestPrefix + switchboard.PersonID(c.Visitor)
 	}
 	return ""
 }

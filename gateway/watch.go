@@ -3,57 +3,137 @@ package gateway
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
 )
 
-// onWatch sets the whole set of topics a socket watches.
-func (s *Server) onWatch(_ context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+// Topics that a socket may watch. What is narrower than a whole topic has a name
+// behind a slash, which the hub counts to the same family.
+const (
+	topicOperators    = "operators"    // operators: all, a team's, or those on the screen
+	topicQueue        = "queue"        // operators: how many chats wait
+	topicLogouts      = "logouts"      // supervisors: how logout orders stand; orderboard.go
+	topicAvailability = "availability" // everybody: does anybody of a team answer now
+)
+
+func teamTopic(t switchboard.TeamID) string { return topicOperators + "/t" + text(int64(t)) }
+
+func operatorTopic(id switchboard.OperatorID) string { return topicOperators + "/o" + text(int64(id)) }
+
+func availabilityOf(t switchboard.TeamID) string { return topicAvailability + "/" + text(int64(t)) }
+
+func text(n int64) string { return strconv.FormatInt(n, 10) }
+
+// maxOnScreen is how many operators one socket may watch by their ids.
+const maxOnScreen = 500
+
+// scope is what one socket watches.
+type scope struct {
+	operators, queue, logouts, available bool
+	team                                 switchboard.TeamID       // of operators and of available; 0: all
+	ids                                  []switchboard.OperatorID // of operators, ascending; nil: all
+}
+
+// scopeOf reads what a frame wants to watch. Errors: CodeInvalid, CodeForbidden.
+func scopeOf(in switchboard.In, who Claims) (sc scope, err error) {
 	for _, t := range in.Watch {
-		if t != topicOperators && t != topicQueue && t != topicLogouts {
-			return nil, switchboard.Invalid("watch", "operators, queue or logouts")
+		switch t {
+		case topicOperators:
+			sc.operators = true
+		case topicQueue:
+			sc.queue = true
+		case topicLogouts:
+			sc.logouts = true
+		case topicAvailability:
+			sc.available = true
+		default:
+			return sc, switchboard.Invalid("watch", "operators, queue, logouts or availability")
 		}
 	}
-	if slices.Contains(in.Watch, topicLogouts) && !ss.claims.Role.Supervises() {
-		return nil, switchboard.Errorc(switchboard.CodeForbidden, "watching logouts is for supervisors")
+	switch {
+	case (sc.operators || sc.queue || sc.logouts) && who.Audience != AudienceOperator:
+		return sc, switchboard.Errorc(switchboard.CodeForbidden, "watching operators, the queue and logouts is for operators")
+	case sc.logouts && !who.Role.Supervises():
+		return sc, switchboard.Errorc(switchboard.CodeForbidden, "watching logouts is for supervisors")
+	case in.Team < 0:
+		return sc, switchboard.Invalid("team", "0 or a team's id")
+	case in.Operators == nil:
+	case !sc.operators:
+		return sc, switchboard.Invalid("operators", "only with operators in watch")
+	case in.Team != 0:
+		return sc, switchboard.Invalid("operators", "either a team or operators")
+	case len(in.Operators) > maxOnScreen:
+		return sc, switchboard.Invalid("operators", "at most 500; watch a team or all")
 	}
-	s.watch(c, ss, in)
-	return nil, nil
+	sc.team = in.Team
+	if in.Operators != nil {
+		sc.ids = append([]switchboard.OperatorID{}, in.Operators...)
+		slices.Sort(sc.ids)
+		sc.ids = slices.Compact(sc.ids)
+	}
+	return sc, nil
 }
 
-func (s *Server) watch(c *hub.Conn, ss *session, in switchboard.In) {
-	if ss.claims.Audience != AudienceOperator {
-		s.fail(c, in, switchboard.Errorc(switchboard.CodeForbidden, "watching is for operators"))
-		return
+// topics are the hub's names of what is in a scope.
+func (sc scope) topics() (out []string) {
+	switch {
+	case !sc.operators:
+	case sc.ids != nil:
+		for _, id := range sc.ids {
+			out = append(out, operatorTopic(id))
+		}
+	case sc.team != 0:
+		out = append(out, teamTopic(sc.team))
+	default:
+		out = append(out, topicOperators)
 	}
-	if !ss.claims.Role.Supervises() { // hello asks without an answer
-		in.Watch = slices.DeleteFunc(slices.Clone(in.Watch), func(t string) bool { return t == topicLogouts })
+	if sc.queue {
+		out = append(out, topicQueue)
 	}
-	s.hub.Watch(c, in.Watch)
-	s.wanted(ss.claims.Org, c, in.Watch)
+	if sc.logouts {
+		out = append(out, topicLogouts)
+	}
+	if sc.available {
+		out = append(out, availabilityOf(sc.team))
+	}
+	return out
 }
 
-// wanted gives a socket the snapshots of topics with the next rounds.
-func (s *Server) wanted(org switchboard.OrgID, c *hub.Conn, topics []string) {
-	if slices.Contains(topics, topicLogouts) {
-		s.orderBoard.want(org, c)
+// onWatch sets the whole set of what a socket watches.
+func (s *Server) onWatch(_ context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	sc, err := scopeOf(in, ss.claims)
+	if err == nil {
+		s.watch(c, ss, sc)
 	}
-	if slices.ContainsFunc(topics, func(t string) bool { return t != topicLogouts }) {
-		s.board.want(org, c, topics)
+	return nil, err
+}
+
+func (s *Server) watch(c *hub.Conn, ss *session, sc scope) {
+	s.hub.Watch(c, sc.topics())
+	if sc.logouts {
+		s.orderBoard.want(ss.claims.Org, c)
+	}
+	if sc.operators || sc.queue || sc.available {
+		s.board.want(ss.claims.Org, c, sc)
+	} else {
+		s.board.forget(c)
 	}
 }
 
-// refresh: presence was dropped for a slow reader who has caught up since.
+// refresh: presence was dropped for a slow reader who has caught up since. topic is
+// "" when it was part of a snapshot.
 func (s *Server) refresh(c *hub.Conn, topic string) {
-	topics := []string{topic}
-	if topic == "" { // a snapshot itself was dropped
-		topics = []string{topicOperators, topicQueue}
-	}
-	if id, ok := c.Identity(); ok {
+	id, ok := c.Identity()
+	switch {
+	case !ok:
+	case topic == topicLogouts:
+		s.orderBoard.want(id.Org, c)
+	default:
+		s.board.again(id.Org, c)
 		if topic == "" && id.Role.Supervises() {
-			topics = append(topics, topicLogouts)
+			s.orderBoard.want(id.Org, c)
 		}
-		s.wanted(id.Org, c, topics)
 	}
 }

@@ -27,6 +27,7 @@ type Config struct {
 	MaxConns        int // sockets on this node; 100,000
 	MaxUnidentified int // of them not yet identified; 4,096
 	MaxPerPerson    int // identified sockets of one person on this node; 20
+	MaxPerOrg       int // identified sockets of one organization on this node; 50,000
 	Closers         int // close frames sent at the same moment; 128
 }
 
@@ -55,6 +56,7 @@ func (cfg Config) withDefaults() Config {
 		{&cfg.MaxConns, 100_000},
 		{&cfg.MaxUnidentified, 4_096},
 		{&cfg.MaxPerPerson, 20},
+		{&cfg.MaxPerOrg, 50_000},
 		{&cfg.Closers, 128},
 	} {
 		if *n.field <= 0 {

@@ -22,9 +22,10 @@ const (
 type door struct {
 	mu        sync.Mutex
 	state     doorState
-	open      int                // sockets not yet gone
-	strangers map[*Conn]struct{} // live and not identified
-	gone      chan struct{}      // closed when open reaches 0 after the door was shut
+	open      int                       // sockets not yet gone
+	strangers map[*Conn]struct{}        // live and not identified
+	orgs      map[switchboard.OrgID]int // identified sockets; none of 0
+	gone      chan struct{}             // closed when open reaches 0 after the door was shut
 	readers   sync.WaitGroup
 }
 
@@ -61,6 +62,26 @@ func (h *Hub) refuse(c *Conn, why refusal) error {
 		c.abort()
 	}
 	return &switchboard.Error{Code: switchboard.CodeUnavailable, Message: reason, RetryAfter: time.Second}
+}
+
+// enter counts a socket to its organization, unless that has its fill.
+func (d *door) enter(org switchboard.OrgID, most int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.orgs[org] >= most {
+		return false
+	}
+	d.orgs[org]++
+	return true
+}
+
+// exit counts a socket out of its organization.
+func (d *door) exit(org switchboard.OrgID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.orgs[org]--; d.orgs[org] <= 0 {
+		delete(d.orgs, org)
+	}
 }
 
 // identifiedAs takes c out of the strangers.

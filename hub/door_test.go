@@ -72,6 +72,29 @@ func TestLimitsRefuseSockets(t *testing.T) {
 			t.Errorf("identified after the end: %v", err)
 		}
 	})
+	virtual(t, "one organization", func(t *testing.T) {
+		r := newRig(t, Config{MaxPerOrg: 2}, Handlers{})
+		var conns []*Conn
+		for _, p := range []switchboard.PersonID{"o1", "o2"} {
+			c, cl := r.pipe()
+			cl.listen()
+			r.identify(c, p)
+			conns = append(conns, c)
+		}
+		third, _ := r.pipe()
+		if _, err := r.Identify(third, Identity{Org: 1, Person: "o3"}); switchboard.CodeOf(err) != switchboard.CodeTooFast {
+			t.Errorf("third socket of the organization: %v", err)
+		}
+		other, _ := r.pipe()
+		if _, err := r.Identify(other, Identity{Org: 2, Person: "o3"}); err != nil {
+			t.Errorf("another organization pays for the first: %v", err)
+		}
+		conns[0].End(1001, "bye")
+		r.closedConn(conns[0])
+		if _, err := r.Identify(third, Identity{Org: 1, Person: "o3"}); err != nil {
+			t.Errorf("the place of who has left: %v", err)
+		}
+	})
 }
 
 func wantRefused(t *testing.T, r *rig, code int, why refusal) {
@@ -89,6 +112,7 @@ func wantRefused(t *testing.T, r *rig, code int, why refusal) {
 	}
 }
 
+// W-8, in virtual time; gateway has it over real sockets.
 func TestDrainSendsEverybodyAwayInWaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Config{}, Handlers{})

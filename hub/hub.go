@@ -36,8 +36,8 @@ type Handlers struct {
 	Expired func(c *Conn)
 
 	// Refresh says that presence of a topic was dropped for c and that the queue
-	// has drained since: send a snapshot. topic is "" when the dropped object
-	// came by Send or Deliver. Called on the connection's writer, so what it
+	// has drained since: send a snapshot. topic is the family of
+	// Publish, "" when the dropped object came by Send or Deliver. Called on the connection's writer, so what it
 	// sends goes out next.
 	Refresh func(c *Conn, topic string)
 }
@@ -97,6 +97,7 @@ func New(cfg Config, on Handlers, reg prometheus.Registerer, log *slog.Logger) *
 	h.tasks.limit, h.tasks.backlog = 16, h.cfg.MaxConns
 	h.openers.limit, h.openers.backlog = h.cfg.MaxUnidentified, h.cfg.MaxConns
 	h.door.strangers = make(map[*Conn]struct{})
+	h.door.orgs = make(map[switchboard.OrgID]int)
 	h.door.gone = make(chan struct{})
 	h.met = newMetrics(reg, h)
 	return h

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/switchboard/switchboard"
@@ -50,13 +51,21 @@ func (in *interest) set(c *Conn, org switchboard.OrgID, names []string) {
 		names = nil
 	}
 	c.out.mu.Unlock()
+	wanted := make(map[string]bool, len(names))
+	for _, name := range names {
+		wanted[name] = true
+	}
 	for i := len(c.topics) - 1; i >= 0; i-- {
-		if !slices.Contains(names, c.topics[i].audience.topic.name) {
+		name := c.topics[i].audience.topic.name
+		if wanted[name] {
+			delete(wanted, name) // it has that one
+		} else {
 			in.leave(c, i)
 		}
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(c.topics, func(w watch) bool { return w.audience.topic.name == name }) {
+		if wanted[name] {
+			delete(wanted, name)
 			in.join(c, topic{org, name})
 		}
 	}
@@ -98,9 +107,11 @@ func (in *interest) leave(c *Conn, i int) {
 }
 
 // Publish queues one JSON object for every connection that watches the topic;
-// see Deliver for the bytes and the order.
+// see Deliver for the bytes and the order. Topics whose names have the same part
+// before a slash are a family: Refresh is called once for all of it.
 func (h *Hub) Publish(org switchboard.OrgID, name string, class Class, obj []byte) {
-	x, now := object{json: obj, class: class, topic: name}, h.now()
+	family, _, _ := strings.Cut(name, "/")
+	x, now := object{json: obj, class: class, topic: family}, h.now()
 	var slow []tooSlow
 	h.interest.mu.RLock()
 	if a := h.interest.topics[topic{org, name}]; a != nil {

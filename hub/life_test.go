@@ -22,6 +22,7 @@ func virtual(t *testing.T, name string, f func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
+// W-2, P-4: the node's half; the client's is in web/client/test.
 func TestSilentSocketEndsAfterTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Config{}, Handlers{})

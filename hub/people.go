@@ -50,15 +50,19 @@ func (h *Hub) shardOf(p person) *shard {
 // no other live connection on this node.
 //
 // The error is an *Error: CodeTooFast when the person has Config.MaxPerPerson
-// connections already, CodeConflict when the connection is identified already,
+// connections already, or the organization Config.MaxPerOrg, CodeConflict when the connection is identified already,
 // CodeClosed when it is ending.
 func (h *Hub) Identify(c *Conn, id Identity) (first bool, err error) {
 	p := person{id.Org, id.Person}
+	if !h.door.enter(id.Org, h.cfg.MaxPerOrg) {
+		return false, switchboard.Errorc(switchboard.CodeTooFast, "too many connections of one organization")
+	}
 	s := h.shardOf(p)
 	s.mu.Lock()
 	first, err = h.join(s, c, p, id)
 	s.mu.Unlock()
 	if err != nil {
+		h.door.exit(id.Org)
 		return false, err
 	}
 	h.door.identifiedAs(c)
@@ -145,6 +149,7 @@ func (h *Hub) unlink(c *Conn) {
 	s.flat[end] = entry{}
 	s.flat = s.flat[:end]
 	h.identified.Add(-1)
+	h.door.exit(p.org)
 }
 
 // wasLast reports whether c was its person's last connection when it left.

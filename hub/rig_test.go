@@ -86,6 +86,9 @@ func (r *rig) checkEmpty() {
 	if n := len(r.door.strangers); n > 0 {
 		r.t.Errorf("%d strangers are left", n)
 	}
+	if n := len(r.door.orgs); n > 0 {
+		r.t.Errorf("%d organizations still have sockets", n)
+	}
 	if s := r.Stats(); s != (Stats{}) {
 		r.t.Errorf("stats after the end: %+v", s)
 	}

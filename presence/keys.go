@@ -96,6 +96,9 @@ func (p Partition) Inbox(inc string) string { return p.key("in:" + inc) }
 // Broadcast returns the channel that reaches every node that serves the partition.
 func (p Partition) Broadcast() string { return p.key("bc") }
 
+// Meta returns the key of a partition's generation and counters.
+func (p Partition) Meta() string { return p.key("meta") }
+
 // Key returns the name of an organization's key in its partition.
 func (p Partition) Key(org switchboard.OrgID, name string) string {
 	return p.key("o:" + strconv.FormatInt(int64(org), 10) + ":" + name)

@@ -138,12 +138,22 @@ func (r *Registry) Roster(ctx context.Context, org switchboard.OrgID) (views []s
 	if err != nil {
 		return nil, 0, r.storeError("link", err)
 	}
+	teams, err := r.Teams(ctx, org)
+	if err != nil {
+		return nil, 0, err
+	}
+	means := []string{switchboard.StatusAvailable} // intents that mean work, as operator.lua's takes has it
+	if len(teams) > 0 && teams[0].ID == 0 {
+		means = append(means, teams[0].Routable...)
+	}
 	for i, op := range ops {
 		if op.Account == switchboard.AccountDeleted {
 			continue
 		}
 		_, here := links[i].(string) // within grace too, as operator.lua's view has it
-		views = append(views, op.View(here))
+		v := op.View(here)
+		v.Takes = v.Here && op.Account == switchboard.AccountActive && op.Leaving == nil && slices.Contains(means, op.Intent)
+		views = append(views, v)
 	}
 	return views, at, nil
 }

@@ -22,6 +22,12 @@ type Listener struct {
 	// Gap: something may have been missed in a partition; read again what is
 	// served there.
 	Gap func(presence.Partition)
+	// Lost: broadcasts of a partition were missed; boards are read again. Nil does
+	// nothing. (A missed order asks again by its deadline.)
+	Lost func(presence.Partition)
+	// Watched says whether broadcasts of a partition matter to anybody here, so
+	// that a lost tail of them is looked for. Nil: never.
+	Watched func(presence.Partition) bool
 }
 
 // Times of the probe. go-redis alone does not notice a subscription that has
@@ -50,6 +56,7 @@ type lane struct {
 	b      *Bus
 	parts  []presence.Partition
 	byName map[string]presence.Partition // inbox channel -> partition
+	casts  map[string]presence.Partition // broadcast channel -> partition
 	again  chan struct{}                 // one slot: subscribe anew
 	ready  chan struct{}                 // closed after the first subscription
 	once   sync.Once
@@ -59,7 +66,10 @@ type lane struct {
 	last   map[string]int64 // tag -> last inbox number; missing: unknown
 	behind map[string]int64 // tag -> last inbox number when the head was ahead of it
 	gen    map[string]string
-	deaf   bool // on the deaf lists, or perhaps so
+	told   map[string]told // tag -> last broadcast
+	// missing: tag -> last broadcast when the head was ahead of it
+	missing map[string]told
+	deaf    bool // on the deaf lists, or perhaps so
 }
 
 // NewBus returns the bus of a router.
@@ -137,12 +147,13 @@ func (l *lane) run(ctx context.Context) {
 // listen holds one subscription until it breaks, falls silent or is outdated.
 func (l *lane) listen(ctx context.Context) error {
 	l.inc = l.b.reg.Incarnation()
-	l.byName, l.gen = map[string]presence.Partition{}, map[string]string{}
+	l.byName, l.casts = map[string]presence.Partition{}, map[string]presence.Partition{}
+	l.gen, l.told, l.missing = map[string]string{}, map[string]told{}, map[string]told{}
 	first := l.last == nil
 	l.last, l.behind = map[string]int64{}, map[string]int64{}
 	var names []string
 	for _, p := range l.parts {
-		l.byName[p.Inbox(l.inc)] = p
+		l.byName[p.Inbox(l.inc)], l.casts[p.Broadcast()] = p, p
 		names = append(names, p.Inbox(l.inc), p.Broadcast())
 	}
 	var ps *redis.PubSub

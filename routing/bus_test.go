@@ -110,6 +110,9 @@ func TestBusEndsWhileNudgesKeepComing(t *testing.T) {
 	<-ended
 }
 
+// W-4: a hole in the middle is noticed by the node, which has its clients say where
+// they stand; the tail and the whole subscription are below. (The client's own look
+// at the numbers: web/client/test.)
 func TestBusBringsMessagesInOrderAndNoticesALostOne(t *testing.T) {
 	d, c := active(t)
 	h := d.listen()
@@ -137,7 +140,7 @@ func TestBusBringsMessagesInOrderAndNoticesALostOne(t *testing.T) {
 	eventually(t, "the gap", func() bool { return h.gaps.Load() == before+1 })
 }
 
-// A tail that is lost is noticed although nothing follows it.
+// W-4: a tail that is lost is noticed although nothing follows it.
 func TestBusNoticesALostTail(t *testing.T) {
 	d, c := active(t)
 	h := d.listen()

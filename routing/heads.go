@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,18 +15,22 @@ import (
 // had done so at the last look too.
 func (l *lane) lookAtHeads(ctx context.Context) {
 	pipe := l.b.rdb.Pipeline()
-	cmds := map[string]*redis.StringCmd{}
+	cmds, casts := map[string]*redis.StringCmd{}, map[string]*redis.SliceCmd{}
 	for _, p := range l.parts {
 		if l.b.reg.Entered(p) {
 			cmds[p.Tag] = pipe.HGet(ctx, p.InboxHeads(), l.inc)
 		}
+		if l.b.to.Lost != nil && l.b.to.Watched != nil && l.b.to.Watched(p) {
+			casts[p.Tag] = pipe.HMGet(ctx, p.Meta(), "gen", "ctr")
+		}
 	}
-	if len(cmds) == 0 {
+	if len(cmds)+len(casts) == 0 {
 		return
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return // Redis is away: the next look comes
 	}
+	l.lookAtCasts(casts)
 	for _, p := range l.parts {
 		cmd, ok := cmds[p.Tag]
 		if !ok {
@@ -50,6 +55,38 @@ func (l *lane) lookAtHeads(ctx context.Context) {
 			continue
 		}
 		l.behind[p.Tag] = last
+	}
+}
+
+// lookAtCasts is the same for broadcasts, where somebody watches.
+func (l *lane) lookAtCasts(cmds map[string]*redis.SliceCmd) {
+	for _, p := range l.parts {
+		cmd, ok := cmds[p.Tag]
+		if !ok || cmd.Err() != nil || len(cmd.Val()) != 2 {
+			continue
+		}
+		gen, ok := cmd.Val()[0].(string)
+		if !ok {
+			gen = "1" // as scripts say it
+		}
+		ctr, _ := cmd.Val()[1].(string)
+		n, err := strconv.ParseInt(ctr, 10, 64)
+		if err != nil { // nothing was told yet
+			continue
+		}
+		head, last := told{gen, n}, l.told[p.Tag]
+		if head == last || head.gen == last.gen && head.ctr < last.ctr {
+			delete(l.missing, p.Tag)
+			continue
+		}
+		if was, ok := l.missing[p.Tag]; ok && was == last {
+			l.b.m.gaps.Inc()
+			l.b.to.Lost(p)
+			l.told[p.Tag] = head
+			delete(l.missing, p.Tag)
+			continue
+		}
+		l.missing[p.Tag] = last
 	}
 }
 

@@ -34,11 +34,25 @@ func messageFragment(from switchboard.PersonID, name, cmid, text string) (string
 	return string(raw[1:]), err
 }
 
+// AppendAfter is Append for an operator who has seen the chat up to a seq: when a
+// colleague has written since, nothing is stored and the error is a CodeConflict of
+// field "seen" (W-3). What the visitor wrote meanwhile is no conflict.
+func (r *Router) AppendAfter(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, name string, chat switchboard.ChatID, cmid, text string, seen int64) (Stored, error) {
+	if seen < 0 {
+		return Stored{}, switchboard.Invalid("seen", "the seq of the last message seen, 0 for none")
+	}
+	return r.append(ctx, org, from, name, chat, cmid, text, strconv.FormatInt(seen, 10))
+}
+
 // Append stores one message of a party and nudges the nodes of both parties; it
 // returns only after the store has it. A repeat of a client message id answers
 // what the first one got. Errors: CodeInvalid (field), CodeClosed, CodeNotFound,
 // CodeForbidden, CodeConflict for a chat with MaxMessages, CodeUnavailable.
 func (r *Router) Append(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, name string, chat switchboard.ChatID, cmid, text string) (Stored, error) {
+	return r.append(ctx, org, from, name, chat, cmid, text, "")
+}
+
+func (r *Router) append(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, name string, chat switchboard.ChatID, cmid, text, seen string) (Stored, error) {
 	switch {
 	case cmid == "":
 		return Stored{}, switchboard.Invalid("cmid", "a client message id is needed")
@@ -58,7 +72,7 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, from switchb
 	k := keysOf(p, org, chat)
 	reply, err := r.reg.CallBare(ctx, org, scriptAppend,
 		[]string{b.Meta, b.Live, b.Inboxes, b.Link, b.Chat, k.log, k.cmid, k.typing, k.closed},
-		string(from), int64(chat), cmid, fragment, MaxMessages)
+		string(from), int64(chat), cmid, fragment, MaxMessages, seen)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -70,6 +84,8 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, from switchb
 	case "FORBIDDEN":
 		// The same answer as for a chat that is not there: ids must not be probed.
 		return Stored{}, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	case "BEHIND":
+		return Stored{}, &switchboard.Error{Code: switchboard.CodeConflict, Field: "seen", Message: "others wrote since; read what they said, then send again"}
 	case "FULL":
 		return Stored{}, switchboard.Errorc(switchboard.CodeConflict, "the chat has 10,000 messages; start a new one")
 	}

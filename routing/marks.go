@@ -20,6 +20,10 @@ type Mark struct {
 	Chat    switchboard.ChatID
 	On      bool
 	Private bool // typing for colleagues only: no visitor is told, ever (T-2)
+	Away    bool // viewing: the chat is open, and its viewer looks at something else (C-1)
+	// Text is what a visitor has typed so far, for the operator's side only, in
+	// the nudge and nowhere else (T-5); the caller has masked it.
+	Text string
 }
 
 // Mark sets or ends a mark and nudges whoever may see it. Errors: CodeNotFound
@@ -36,7 +40,9 @@ func (r *Router) Mark(ctx context.Context, org switchboard.OrgID, person switchb
 		On      bool                 `json:"on"`
 		TTL     int64                `json:"ttl_ms,omitempty"`
 		Private bool                 `json:"private,omitempty"`
-	}{T: m.Kind, Chat: m.Chat, From: person, On: m.On, Private: m.Private}
+		Away    bool                 `json:"away,omitempty"`
+		Text    string               `json:"text,omitempty"`
+	}{T: m.Kind, Chat: m.Chat, From: person, On: m.On, Private: m.Private, Away: m.Away, Text: m.Text}
 	if m.On {
 		frame.TTL = ttl.Milliseconds()
 	}

@@ -56,7 +56,25 @@ func (l *lane) take(m *redis.Message) {
 		l.b.reg.Noticed(m.Channel, f[0])
 		return
 	}
+	l.counted(m.Channel, told{f[0], ctr})
 	l.b.to.Event(Event{Org: switchboard.OrgID(org), Topic: f[3], Ctr: ctr, Body: []byte(f[4])})
+}
+
+// told is the number of a partition's broadcast, within a generation.
+type told struct {
+	gen string
+	ctr int64
+}
+
+// counted notices a hole in the numbers of a partition's broadcasts.
+func (l *lane) counted(channel string, now told) {
+	p := l.casts[channel]
+	last, known := l.told[p.Tag]
+	l.told[p.Tag] = now
+	if known && now != (told{last.gen, last.ctr + 1}) && l.b.to.Lost != nil {
+		l.b.m.gaps.Inc()
+		l.b.to.Lost(p)
+	}
 }
 
 func (l *lane) takeNudge(p presence.Partition, payload string) {

@@ -73,9 +73,13 @@ func addSettings(f *flags) func(*accounts.Organization) {
 	threshold := arg(f, "job-threshold", "100", "a logout of more operators than this runs as a job", whole(1, 1_000_000))
 	deferred := arg(f, "deferred-200", "", "answer 200, not 400, to a force logout when all are busy", yes)
 	percent := arg(f, "confirm-percent", "50", "a logout of more of those who are here must be confirmed", whole(1, 100))
+	preview := arg(f, "preview", "", "show operators what a visitor types before it is sent; visitors are told", yes)
 	return func(o *accounts.Organization) {
 		if f.given("confirm-percent") {
 			o.ConfirmPercent = *percent
+		}
+		if f.given("preview") {
+			o.Preview = *preview
 		}
 		if f.given("site") {
 			o.Sites = *sites

@@ -34,6 +34,7 @@ type nodeFlags struct {
 // limitFlags are gateway.Limits; 0 is the gateway's default.
 type limitFlags struct {
 	connects, connectsPerAddr       *float64
+	connectsPerOrg                  *float64
 	sessionsPerAddr, sessionsPerOrg *float64
 	frames, api                     *float64
 }
@@ -58,6 +59,7 @@ func addNodeFlags(f *flags) nodeFlags {
 		limits: limitFlags{
 			connects:        config(f, "limit-connects", "0", "sockets admitted per second; 0 is 150 for each processor", rate),
 			connectsPerAddr: config(f, "limit-connects-per-address", "0", "the same of one address; 0 is 50", rate),
+			connectsPerOrg:  config(f, "limit-connects-per-organization", "0", "the same of one organization; 0 is four fifths of all", rate),
 			sessionsPerAddr: config(f, "limit-sessions-per-address", "0", "sign-ins and visitor sessions per second of one address; 0 is 5", rate),
 			sessionsPerOrg:  config(f, "limit-sessions-per-organization", "0", "visitor sessions per second of one organization; 0 is 200", rate),
 			frames:          config(f, "limit-frames", "0", "objects per second of one socket; 0 is 50", rate),
@@ -68,7 +70,7 @@ func addNodeFlags(f *flags) nodeFlags {
 
 func (l limitFlags) limits() gateway.Limits {
 	return gateway.Limits{
-		ConnectsPerSecond: *l.connects, ConnectsPerAddr: *l.connectsPerAddr,
+		ConnectsPerSecond: *l.connects, ConnectsPerAddr: *l.connectsPerAddr, ConnectsPerOrg: *l.connectsPerOrg,
 		SessionsPerAddr: *l.sessionsPerAddr, SessionsPerOrg: *l.sessionsPerOrg,
 		FramesPerSocket: *l.frames, APIPerTenant: *l.api,
 	}

@@ -99,7 +99,7 @@ func (s *Store) AddOrganization(ctx context.Context, o Organization) (Organizati
 }
 
 // SetOrganization replaces the settings of an organization: name, sites,
-// statuses, threshold and Deferred200. Its company and slug stay. Other nodes
+// statuses, threshold, Deferred200 and Preview. Its company and slug stay. Other nodes
 // see it within 5 s. Errors: CodeInvalid, CodeNotFound.
 func (s *Store) SetOrganization(ctx context.Context, o Organization) (Organization, error) {
 	old, err := s.readOrganization(ctx, o.ID)

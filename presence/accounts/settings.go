@@ -61,6 +61,9 @@ type Organization struct {
 	// Deferred200 makes the force-logout surface answer 200 instead of the
 	// documented 400 when every operator is busy.
 	Deferred200 bool `json:"deferred_200,omitempty"`
+	// Preview shows what a visitor types to the operator's side before it is sent;
+	// visitors are told.
+	Preview bool `json:"preview,omitempty"`
 }
 
 // clone keeps callers from changing what the cache holds.

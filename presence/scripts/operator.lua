@@ -118,6 +118,11 @@ local function score(rec, tm, n)
   if tm.strategy == 'round_robin' or tm.strategy == 'mod' then return rec.id end
   return (n.chat + n.offer) * LOAD + (rec.last or 0)
 end
+-- answers: would a visitor who comes now be served, at once or in turn? Whether
+-- anybody answers for a team is counted from it (P-7).
+local function answers(rec, link)
+  return link and not rec.out and rec.account == 0 and not rec.leaving and takes(rec)
+end
 -- view is what others see. Within grace an operator shows as here: a reload must
 -- not flicker on any board (P-3), so nothing in view or mark may tell grace apart.
 local function view(rec, link, n)
@@ -125,7 +130,7 @@ local function view(rec, link, n)
     status = rec.shown, intent = rec.intent, since = rec.since, version = rec.version, chats = n.chat,
     calls = n.call, offers = n.offer, here = (link and not rec.out) and true or false,
     leaving = rec.leaving and true or nil, source = rec.source, reason = rec.why, ['until'] = rec.till,
-    next = rec.pend and rec.pend.i or nil}
+    next = rec.pend and rec.pend.i or nil, takes = answers(rec, link) or nil}
 end
 local function mark(rec, link, n)
   return table.concat({rec.name, rec.role, rec.account, table.concat(rec.teams or {}, ','), outward(rec, link, n),
@@ -307,6 +312,9 @@ local function settle(rec)
   local status = outward(rec, link, n)
   intents.record(rec, status)
   if status ~= rec.shown then rec.shown, rec.since = status, NOW end
+  -- What was told last is kept, because a setting of the team may have changed it.
+  local told = answers(rec, link) and 1 or nil
+  if told ~= rec.told then rec.told, before[rec.id] = told, nil end
   local can = fit(rec, link, n)
   for _, t in ipairs({0, unpack(rec.teams or {})}) do
     local tm = team(t)

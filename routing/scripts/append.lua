@@ -2,8 +2,10 @@
 -- (loaded alone: it is the hottest script and touches no operator)
 -- KEYS 1 meta; 2 live; 3 iq; 4 link; 5 chats; 6 log; 7 message ids; 8 typing; 9 closed record
 -- ARGV 1 organization; 2 incarnation; 3 person; 4 chat id; 5 client message id;
---   6 fragment: the message's JSON after its first brace, from "from" on; 7 most messages a chat
+--   6 fragment: the message's JSON after its first brace, from "from" on; 7 most messages a chat;
+--   8 the last seq that an operator who writes has seen, '' not to be asked
 -- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
+--   | BEHIND: a colleague has written since ARGV 8 (of the newest 250), nothing was stored
 -- Stays true: seq counts 1, 2, 3 ... and is the entry id's first half; a client
 --   message id is stored once and a repeat gets the first answer.
 local org, inc, person, cid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -27,6 +29,15 @@ local c = cjson.decode(raw)
 local op = c.state == 'active' and c.op and 'o' .. string.format('%.0f', c.op)
 if person ~= c.visitor and person ~= op then return {'FORBIDDEN', gen, ctr, '0'} end
 if tonumber(redis.call('HGET', KEYS[7], '#') or '0') >= tonumber(ARGV[7]) then return {'FULL', gen, ctr, '0'} end
+if ARGV[8] ~= '' and op == person then
+  local from = string.format('%.0f', tonumber(ARGV[8]) + 1) .. '-0'
+  for _, e in ipairs(redis.call('XREVRANGE', KEYS[6], '+', from, 'COUNT', 250)) do
+    for k = 1, #e[2], 2 do
+      local who = e[2][k] == 'm' and string.match(e[2][k + 1], '^"from":"(o%d+)"')
+      if who and who ~= person then return {'BEHIND', gen, ctr, '0'} end
+    end
+  end
+end
 local clock = redis.call('TIME')
 local at = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
 local seq = tostring(redis.call('HINCRBY', KEYS[7], '#', 1))

@@ -17,10 +17,12 @@ export function onWake(wake: () => void): () => void {
     if (event.persisted) wake(); // back from the page cache, with dead sockets
   };
   document.addEventListener('visibilitychange', visible);
+  document.addEventListener('resume', wake); // the browser had frozen the page
   window.addEventListener('online', wake);
   window.addEventListener('pageshow', shown);
   return () => {
     document.removeEventListener('visibilitychange', visible);
+    document.removeEventListener('resume', wake);
     window.removeEventListener('online', wake);
     window.removeEventListener('pageshow', shown);
   };

@@ -8,6 +8,13 @@ import { Socket, type SocketOptions } from './socket.ts';
 import { initial, patchChat, reduce, type ClientState } from './state.ts';
 import { Store } from './store.ts';
 
+/** What to watch, and of operators which: those of a team, or those on the screen; else all. */
+export interface Watch {
+  watch: string[];
+  team?: number;
+  operators?: number[];
+}
+
 export interface ClientOptions extends Pick<SocketOptions, 'url' | 'token' | 'fault' | 'connect' | 'random' | 'readyMs' | 'probeMs'> {
   /** What to watch: "operators", "queue". */
   watch?: string[];
@@ -34,12 +41,14 @@ export class Client {
   readonly #marks: Marks;
   readonly #resuming = new Set<number>();
   #idle = false;
+  #watch: Watch;
 
   constructor(options: ClientOptions) {
+    this.#watch = { watch: options.watch ?? [] };
     this.#outbox = new Outbox(options.keep, options.keepKey);
     this.#socket = new Socket({
       ...options,
-      hello: () => ({ chats: this.#positions(), watch: options.watch ?? [], idle: this.#idle }),
+      hello: () => ({ chats: this.#positions(), ...this.#watch, idle: this.#idle }),
       frame: (frame) => this.#take(frame),
       state: (link) => {
         this.state.update((s) => ({ ...s, link }));
@@ -95,7 +104,7 @@ export class Client {
 
   /** Takes a message for the chat; it is visible as a draft until the server has it. */
   send(chat: number, text: string): void {
-    this.#outbox.add(chat, text);
+    this.#outbox.add(chat, text, undefined, this.#seen(chat));
     this.#marks.sent(chat);
     this.#show(chat);
     void this.#sender.pump(chat);
@@ -103,7 +112,7 @@ export class Client {
 
   /** Sends a refused message again. */
   retry(chat: number, cmid: string): void {
-    this.#outbox.retry(cmid);
+    this.#outbox.retry(cmid, this.#seen(chat));
     this.#show(chat);
     void this.#sender.pump(chat);
   }
@@ -114,14 +123,30 @@ export class Client {
     this.#show(chat);
   }
 
-  /** Call it at every keystroke; it is sent at most every 3 s. */
-  typing(chat: number, on: boolean, privately = false): void {
-    this.#marks.typing(chat, on, privately);
+  /**
+   * Call it at every keystroke; it is sent at most every 3 s. text, what a visitor
+   * has typed so far, is shown to operators where the organization says so (and
+   * state.preview says it to the visitor), at most once a second.
+   */
+  typing(chat: number, on: boolean, privately = false, text = ''): void {
+    this.#marks.typing(chat, on, privately, text);
   }
 
   /** Says which chat this operator looks at; 0 for none. Renewed until changed. */
   view(chat: number): void {
     this.#marks.view(chat);
+  }
+
+  /** Says whether somebody looks at the page at all. */
+  away(away: boolean): void {
+    this.#marks.away(away);
+  }
+
+  /** Watches this and nothing else, from now on and after every reconnect. */
+  watch(what: Watch): void {
+    this.#watch = what;
+    this.state.update((s) => ({ ...s, operators: new Map(), open: undefined }));
+    this.#socket.tell({ t: 'watch', ...what });
   }
 
   async closeChat(chat: number): Promise<void> {
@@ -285,6 +310,11 @@ export class Client {
     return [...this.state.get().chats.values()]
       .filter((c) => c.info.state !== 'closed' && this.#log(c.info.chat).pos !== '')
       .map((c) => ({ chat: c.info.chat, pos: this.#log(c.info.chat).pos }));
+  }
+
+  /** The last message that is shown of a chat: operators say it with what they send (W-3). */
+  #seen(chat: number): number {
+    return this.state.get().me?.role === 'visitor' ? -1 : (this.#log(chat).messages.at(-1)?.seq ?? 0);
   }
 
   /** Copies what the log and the outbox hold of a chat into the state. */

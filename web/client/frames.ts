@@ -80,6 +80,7 @@ const operator = {
   chats: integer,
   calls: integer,
   offers: integer,
+  takes: optional(flag), // is here and takes chats, now or after those held
   here: flag, // holds a socket now; false within grace
   leaving: optional(flag),
   source: optional(text), // who set intent: operator, supervisor or system
@@ -128,7 +129,7 @@ export const fromServer = {
   ready: object({
     t: oneOf('ready'),
     person: text,
-    role: oneOf('operator', 'supervisor', 'admin', 'visitor'),
+    role: oneOf('operator', 'supervisor', 'admin', 'visitor', 'guest'),
     org: integer,
     name: optional(text),
     node: text,
@@ -138,6 +139,7 @@ export const fromServer = {
     typing_ms: integer,
     expires: integer,
     idle_ms: optional(integer), // a page that is not used for so long says idle; missing: never
+    preview: optional(flag), // what a visitor types is shown before it is sent
     statuses: list(text), // operators only; empty for visitors, as are the two below
     self: optional(operatorView),
     chats: list(plainChat),
@@ -188,9 +190,12 @@ export const fromServer = {
     t: oneOf('presence'),
     re: optional(text),
     full: optional(flag),
+    more: optional(flag), // further objects belong to the same snapshot
     age_ms: optional(integer), // of a snapshot while the store is away
     operators: list(operatorView),
+    gone: optional(list(integer)), // left what is watched, or deleted
   }),
+  availability: object({ t: oneOf('availability'), team: integer, open: flag }),
   queue: object({ t: oneOf('queue'), waiting: integer }),
   typing: object({
     t: oneOf('typing'),
@@ -199,6 +204,7 @@ export const fromServer = {
     on: optional(flag), // missing is false
     ttl_ms: optional(integer),
     private: optional(flag),
+    text: optional(text), // what a visitor has typed so far; masked, never stored
   }),
   viewing: object({
     t: oneOf('viewing'),
@@ -206,6 +212,7 @@ export const fromServer = {
     from: text,
     on: optional(flag),
     ttl_ms: optional(integer),
+    away: optional(flag), // open, but not looked at now
   }),
   leaving: object({
     t: oneOf('leaving'),
@@ -234,10 +241,13 @@ export const fromClient = {
   hello: object({
     t: oneOf('hello'),
     v: integer,
-    token: text,
+    token: optional(text), // a guest has none, and names org
+    org: optional(integer),
     chats: optional(list(position)),
     watch: optional(list(text)),
     idle: optional(flag), // the page is not in use
+    team: optional(integer), // of watch
+    operators: optional(list(integer)), // of watch: those on the screen
   }),
   auth: object({ t: oneOf('auth'), ...re, token: text }),
   pong: object({ t: oneOf('pong') }),
@@ -263,14 +273,33 @@ export const fromClient = {
   }),
   'offer.accept': object({ t: oneOf('offer.accept'), ...re, chat: integer, token: text }),
   'offer.decline': object({ t: oneOf('offer.decline'), ...re, chat: integer, token: text }),
-  'message.send': object({ t: oneOf('message'), ...re, chat: integer, cmid: text, text: text }),
-  'typing.send': object({ t: oneOf('typing'), chat: integer, on: flag, private: optional(flag) }),
-  'viewing.send': object({ t: oneOf('viewing'), chat: integer, on: flag }),
+  'message.send': object({
+    t: oneOf('message'),
+    ...re,
+    chat: integer,
+    cmid: text,
+    text: text,
+    seen: optional(integer), // operators: the last seq that the author has seen
+  }),
+  'typing.send': object({
+    t: oneOf('typing'),
+    chat: integer,
+    on: flag,
+    private: optional(flag),
+    text: optional(text),
+  }),
+  'viewing.send': object({ t: oneOf('viewing'), chat: integer, on: flag, away: optional(flag) }),
   'chat.close': object({ t: oneOf('chat.close'), ...re, chat: integer }),
   'call.start': object({ t: oneOf('call.start'), ...re, call: text }),
   'call.renew': object({ t: oneOf('call.renew'), ...re, call: text }),
   'call.end': object({ t: oneOf('call.end'), ...re, call: text }),
-  watch: object({ t: oneOf('watch'), ...re, watch: list(text) }),
+  watch: object({
+    t: oneOf('watch'),
+    ...re,
+    watch: list(text),
+    team: optional(integer),
+    operators: optional(list(integer)),
+  }),
   resume: object({ t: oneOf('resume'), ...re, chats: list(position) }),
 };
 

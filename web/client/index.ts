@@ -15,11 +15,13 @@
  * - socket, pipe, backoff: one connection that stays;
  * - log, outbox, sender: no message lost, none twice, in order;
  * - state, store, marks, client: what to show and what can be done;
+ * - guest: whether anybody is there, for a page that has nobody to speak for yet;
  * - session, http, browser: tokens, calls, and what only a browser has.
  *
  * Everything runs on one event loop; nothing here is shared between workers.
  */
 export { Client, type ClientOptions } from './client.ts';
+export { Guest, type GuestOptions } from './guest.ts';
 export type { Opening } from './sender.ts';
 export { Refused, sentence } from './errors.ts';
 export { bytes, MAX_TEXT, type ChatInfo, type Message, type Operator, type Visitor } from './frames.ts';

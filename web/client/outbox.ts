@@ -6,6 +6,8 @@ export interface Draft {
   readonly text: string;
   /** When it was written, by this machine's clock, Unix ms. */
   readonly at: number;
+  /** The last message of the chat that was shown when it was written; -1 where nobody asks. */
+  readonly seen?: number;
   /** Why the server refused it; missing while it is on its way. */
   readonly failed?: string;
 }
@@ -40,9 +42,9 @@ export class Outbox {
     this.#load();
   }
 
-  add(chat: number, text: string, cmid = newCmid(), now = Date.now()): Draft {
+  add(chat: number, text: string, cmid = newCmid(), seen = -1, now = Date.now()): Draft {
     if (this.#drafts.length >= Outbox.LIMIT) throw new RangeError('too many unsent messages');
-    const draft: Draft = { chat, cmid, text, at: now };
+    const draft: Draft = { chat, cmid, text, at: now, seen };
     this.#set([...this.#drafts, draft]);
     return draft;
   }
@@ -74,10 +76,10 @@ export class Outbox {
     this.#set(this.#drafts.map((d) => (d.cmid === cmid ? { ...d, failed: why } : d)));
   }
 
-  /** Sends a refused draft again, with its old cmid. */
-  retry(cmid: string): void {
+  /** Sends a refused draft again, with its old cmid; seen: what is shown now. */
+  retry(cmid: string, seen = -1): void {
     this.#set(
-      this.#drafts.map((d) => (d.cmid === cmid ? { chat: d.chat, cmid: d.cmid, text: d.text, at: d.at } : d)),
+      this.#drafts.map((d) => (d.cmid === cmid ? { chat: d.chat, cmid: d.cmid, text: d.text, at: d.at, seen } : d)),
     );
   }
 

@@ -83,7 +83,10 @@ export class Sender {
     if (!draft) return;
     this.#sending.add(chat);
     try {
-      await this.#socket.request({ t: 'message', chat, cmid: draft.cmid, text: draft.text });
+      await this.#socket.request({
+        t: 'message', chat, cmid: draft.cmid, text: draft.text,
+        ...((draft.seen ?? -1) >= 0 ? { seen: draft.seen } : {}),
+      });
     } catch (err) {
       if (err instanceof Refused && err.code === 'disconnected') return;
       if (transient(err)) {

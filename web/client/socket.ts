@@ -34,7 +34,7 @@ export interface SocketOptions {
    */
   token(fresh: boolean): Promise<Token>;
   /** What to say in hello: positions of known chats, and what to watch. */
-  hello(): { chats: Position[]; watch: string[]; idle?: boolean };
+  hello(): { chats: Position[]; watch: string[]; team?: number; operators?: number[]; idle?: boolean };
   /** Every frame but ping, in order; answers come here before their promise settles. */
   frame(frame: ServerFrame): void;
   /** Every change of the link. */
@@ -158,10 +158,12 @@ export class Socket {
     const pipe = new Pipe(ws);
     this.#pipe = pipe;
     ws.onopen = () => {
-      const { chats, watch, idle } = this.#o.hello();
+      const { chats, watch, team, operators, idle } = this.#o.hello();
       const hello: ClientFrame = { t: 'hello', v: 1, token: token.token };
       if (chats.length > 0 && !this.#forget) hello.chats = chats;
       if (watch.length > 0) hello.watch = watch;
+      if (team !== undefined) hello.team = team;
+      if (operators !== undefined) hello.operators = operators;
       if (idle) hello.idle = true;
       pipe.push(hello);
     };

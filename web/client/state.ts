@@ -8,6 +8,10 @@ export interface Mark {
   readonly until: number;
   /** Typing that only colleagues see. */
   readonly private: boolean;
+  /** Viewing: the chat is open there, but not looked at now. */
+  readonly away: boolean;
+  /** Typing: what a visitor has typed so far, where that is shown; masked. */
+  readonly text: string;
 }
 
 /** A chat as a page shows it. */
@@ -44,6 +48,10 @@ export interface ClientState {
   readonly queue: number | undefined;
   readonly leaving: Frame<'leaving'> | undefined;
   readonly loggedOut: Frame<'logout'> | undefined;
+  /** What a visitor types is shown to operators before it is sent. */
+  readonly preview: boolean;
+  /** Whether anybody of the watched team answers now; undefined until that is known. */
+  readonly open: boolean | undefined;
   /** The desk's store is away: what is shown is from memory, nothing can be sent. */
   readonly degraded: boolean;
 }
@@ -61,6 +69,8 @@ export const initial: ClientState = {
   queue: undefined,
   leaving: undefined,
   loggedOut: undefined,
+  preview: false,
+  open: undefined,
   degraded: false,
 };
 
@@ -98,8 +108,11 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
     case 'presence': {
       const operators = new Map(frame.full ? [] : s.operators);
       for (const each of frame.operators) operators.set(each.id, each);
+      for (const id of frame.gone ?? []) operators.delete(id);
       return { ...s, operators };
     }
+    case 'availability':
+      return { ...s, open: frame.open };
     case 'queue':
       return { ...s, queue: frame.waiting };
     case 'typing':
@@ -127,6 +140,7 @@ function ready(s: ClientState, frame: Frame<'ready'>, now: number): ClientState 
     offers: new Map(frame.offers.map((o) => [o.chat, { ...o, until: now + o.ttl_ms }])),
     leaving: frame.self?.leaving ? (s.leaving ?? { t: 'leaving' }) : undefined,
     loggedOut: undefined,
+    preview: frame.preview === true,
     degraded: false, // a node whose store is away answers no hello
   };
   // ready lists every open chat: what we thought open and is not there has ended while we were away.
@@ -150,7 +164,8 @@ function putChat(s: ClientState, info: ChatInfo): ClientState {
   const chat: Chat = {
     messages: before?.messages ?? [],
     drafts: before?.drafts ?? [],
-    typing: closed ? [] : (before?.typing ?? []),
+    // Whoever typed for a chat that is over, or goes to somebody else, does so no more.
+    typing: info.state === 'active' ? (before?.typing ?? []) : [],
     viewing: closed ? [] : (before?.viewing ?? []),
     info: merged,
   };
@@ -168,10 +183,16 @@ function mark(
 ): ClientState {
   if (frame.from === s.me?.person) return s; // another tab of ours
   return patchChat(s, frame.chat, (chat) => {
+    const before = chat[kind].find((m) => m.person === frame.from);
     const marks = chat[kind].filter((m) => m.person !== frame.from);
     if (frame.on) {
-      const priv = 'private' in frame && frame.private === true;
-      marks.push({ person: frame.from, until: now + (frame.ttl_ms ?? 6_000), private: priv });
+      marks.push({
+        person: frame.from,
+        until: now + (frame.ttl_ms ?? 6_000),
+        private: 'private' in frame && frame.private === true,
+        away: 'away' in frame && frame.away === true,
+        text: ('text' in frame && frame.text) || before?.text || '',
+      });
     }
     return { ...chat, [kind]: marks };
   });

@@ -27,6 +27,7 @@ export class Desk {
   readonly #work = h('p', { class: 'work muted small' });
   readonly #off: () => void;
   #open = 0; // the chat shown
+  #colleagues = ''; // whom we watch: those whose names are on the screen
 
   constructor(client: Client) {
     this.#client = client;
@@ -46,9 +47,16 @@ export class Desk {
         h('footer', { class: 'foot-bar' }, this.#call.element, out)),
       h('main', { class: 'stage' }, this.#leaving, this.#link.element, this.#problem.element, this.#panel.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
+    for (const event of ['focus', 'blur']) addEventListener(event, this.#looked);
+    document.addEventListener('visibilitychange', this.#looked);
   }
 
+  /** Colleagues see whether somebody really looks at a chat, or only has it open. */
+  readonly #looked = (): void => this.#client.away(document.hidden || !document.hasFocus());
+
   stop(): void {
+    for (const event of ['focus', 'blur']) removeEventListener(event, this.#looked);
+    document.removeEventListener('visibilitychange', this.#looked);
     this.#off();
     this.#picker.stop();
     this.#offers.stop();
@@ -81,8 +89,21 @@ export class Desk {
     this.#panel.update(s, this.#open);
     this.#call.update(s);
     this.#drawLeaving(s);
+    this.#watch(s);
     const bell = s.offers.size > 0 ? `(${s.offers.size}) New chat · ` : '';
     if (document.title !== `${bell}Operator console`) document.title = `${bell}Operator console`;
+  }
+
+  /** A desk has thousands of people; we need the names of those who look at this chat or type in it. */
+  #watch(s: ClientState): void {
+    const chat = s.chats.get(this.#open);
+    const ids = [...(chat?.viewing ?? []), ...(chat?.typing ?? [])]
+      .filter((m) => m.person.startsWith('o'))
+      .map((m) => Number(m.person.slice(1)));
+    const operators = [...new Set(ids)].sort((a, b) => a - b);
+    if (s.link.at !== 'open' || operators.length === 0 || operators.join() === this.#colleagues) return;
+    this.#colleagues = operators.join();
+    this.#client.watch({ watch: ['queue', 'operators'], operators });
   }
 
   #drawLeaving(s: ClientState): void {

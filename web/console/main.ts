@@ -5,7 +5,7 @@ import { Desk } from './desk.ts';
 void new Staff({
   page: 'console',
   title: 'Operator console',
-  watch: ['operators', 'queue'],
+  watch: ['queue'],
   refuse: (me) => (me.role === 'visitor' ? 'This page is for operators.' : ''),
   open: (client) => new Desk(client),
 }, document.getElementById('app') as HTMLElement).start();

@@ -62,7 +62,7 @@ export class ChatPanel {
     show(this.#ended, closed);
     setText(this.#ended, 'This chat is closed.');
     const nameOf = (person: string) => (person === info.visitor?.id ? name : colleague(s, chat, person));
-    const viewers = chat.viewing.map((m) => nameOf(m.person));
+    const viewers = chat.viewing.map((m) => nameOf(m.person) + (m.away ? ' (away)' : ''));
     show(this.#viewers, viewers.length > 0);
     if (viewers.length > 0) {
       this.#viewers.replaceChildren(icon('eye'), `${viewers.join(', ')} ${viewers.length > 1 ? 'are' : 'is'} looking at this chat`);

@@ -4,6 +4,10 @@ import { statusBadge } from '../ui/status.ts';
 import { clock, hour, initials, tint } from '../ui/words.ts';
 import type { Team } from './board.ts';
 
+/** Rows of the table: more than fit on any screen, and few enough to redraw four times a second. */
+const ROWS = 200;
+const byName = new Intl.Collator();
+
 /** The table of operators: who, what they are, since when, with how much work. */
 export class People {
   readonly element: HTMLElement;
@@ -15,6 +19,7 @@ export class People {
   readonly #presence = h('select', { attr: { 'aria-label': 'Show' }, on: { change: () => this.#draw() } },
     h('option', { attr: { value: '' } }, 'Everybody'), h('option', { attr: { value: 'online' } }, 'Online only'));
   readonly #none = h('p', { class: 'none muted', hidden: true }, 'Nobody matches.');
+  readonly #more = h('p', { class: 'none muted', hidden: true, attr: { role: 'status' } });
   readonly #all: HTMLInputElement;
   readonly #rows: Keyed<Operator>;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -34,7 +39,7 @@ export class People {
         h('thead', {}, h('tr', {}, h('th', { class: 'pick', attr: { scope: 'col' } }, this.#all),
           head('Operator'), head('Teams', 'teams'), head('Status', 'status-column'), head('Since', 'num'), head('Chats', 'num'), head('Calls', 'num'))),
         body),
-      this.#none);
+      this.#none, this.#more);
     this.#rows = new Keyed(body, (o) => String(o.id), (o) => this.#row(o));
     this.#timer = setInterval(() => {
       for (const tick of this.#ticks.values()) tick();
@@ -72,13 +77,16 @@ export class People {
       .filter((o) => name === '' || o.name.toLocaleLowerCase().includes(name))
       .filter((o) => team === 0 || (o.teams ?? []).includes(team))
       .filter((o) => this.#presence.value === '' || o.status !== 'Offline')
-      .sort((a, b) => Number(a.status === 'Offline') - Number(b.status === 'Offline') || a.name.localeCompare(b.name) || a.id - b.id);
+      .sort((a, b) => Number(a.status === 'Offline') - Number(b.status === 'Offline') || byName.compare(a.name, b.name) || a.id - b.id);
   }
 
   #draw(): void {
     const shown = this.#shown();
-    this.#rows.update(shown);
-    const ids = new Set(shown.map((o) => o.id));
+    const rows = shown.slice(0, ROWS);
+    this.#rows.update(rows);
+    setText(this.#more, `${shown.length - rows.length} more. Search by name or choose a team to see them.`);
+    show(this.#more, shown.length > rows.length);
+    const ids = new Set(rows.map((o) => o.id));
     for (const id of this.#ticks.keys()) if (!ids.has(id)) this.#ticks.delete(id);
     show(this.#none, shown.length === 0);
     const on = shown.filter((o) => this.#picked.has(o.id)).length;

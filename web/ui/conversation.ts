@@ -5,7 +5,8 @@ import { day, hour } from './words.ts';
 /** What the conversation tells its page. */
 export interface ConversationEvents {
   send(text: string): void;
-  typing(on: boolean): void;
+  /** text: what stands in the field. */
+  typing(on: boolean, text: string): void;
   retry(cmid: string): void;
   discard(cmid: string): void;
 }
@@ -41,6 +42,7 @@ export class Conversation {
   readonly #none = h('p', { class: 'none-yet' }, 'No messages yet.');
   readonly #typing = h('p', { class: 'typing', hidden: true });
   readonly #typist = h('span');
+  readonly #preview = h('p', { class: 'preview', hidden: true, attr: { dir: 'auto' } });
   readonly #input: HTMLTextAreaElement;
   readonly #button: HTMLButtonElement;
   readonly #hint = h('p', { class: 'hint', hidden: true, attr: { role: 'status' } });
@@ -56,7 +58,7 @@ export class Conversation {
       on: {
         input: () => this.#edited(),
         keydown: (e) => this.#key(e),
-        blur: () => this.#events.typing(false),
+        blur: () => this.#events.typing(false, ''),
       },
     });
     this.#button = h('button', { class: 'send', attr: { type: 'submit', 'aria-label': 'Send' } }, icon('send'));
@@ -71,7 +73,7 @@ export class Conversation {
     }, this.#input, this.#button);
     const dots = h('span', { class: 'dots', attr: { 'aria-hidden': 'true' } }, h('i'), h('i'), h('i'));
     this.#typing.append(dots, this.#typist);
-    this.#scroll.append(this.#none, this.#list, this.#typing);
+    this.#scroll.append(this.#none, this.#list, this.#typing, this.#preview);
     this.element = h('section', { class: 'conversation' }, this.#scroll, this.#hint, this.#form);
     this.#rows = new Keyed(this.#list, (item) => item.key, (item) => this.#row(item));
   }
@@ -94,6 +96,9 @@ export class Conversation {
     const typists = chat.typing.filter((m) => m.person !== me).map((m) => view.nameOf(m.person));
     if (typists.length > 0) setText(this.#typist, `${typists.join(' and ')} ${typists.length > 1 ? 'are' : 'is'} typing`);
     show(this.#typing, typists.length > 0);
+    const typed = chat.typing.find((m) => m.text !== '' && m.person !== me)?.text ?? '';
+    setText(this.#preview, typed);
+    show(this.#preview, typed !== '');
     show(this.#form, view.blocked === '');
     this.#edited(false);
     if (atEnd) s.scrollTop = s.scrollHeight;
@@ -155,7 +160,7 @@ export class Conversation {
     }
     input.toggleAttribute('aria-invalid', over);
     this.#button.disabled = text === '' || over;
-    if (byHand) this.#events.typing(text !== '');
+    if (byHand) this.#events.typing(text !== '', text);
   }
 
   #key(event: KeyboardEvent): void {

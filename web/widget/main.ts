@@ -1,5 +1,5 @@
 /** The chat as a visitor sees it; runs in a frame of the customer's page. */
-import { call, Client, onWake, sentence, socketURL, storage, VisitorSession, type Chat, type ClientState } from '../client/index.ts';
+import { call, Client, Guest, onWake, sentence, socketURL, storage, VisitorSession, type Chat, type ClientState } from '../client/index.ts';
 import { Conversation } from '../ui/conversation.ts';
 import { confirmed } from '../ui/dialog.ts';
 import { h, icon, setText, show } from '../ui/dom.ts';
@@ -22,6 +22,7 @@ interface Organization {
 class Widget {
   readonly #session = new VisitorSession(org, storage('local'));
   readonly #client: Client;
+  readonly #guest: Guest;
   readonly #host: Host;
   readonly #orgName: string;
   readonly #form: StartForm;
@@ -33,6 +34,7 @@ class Widget {
   readonly #end: HTMLButtonElement;
   readonly #over: HTMLElement;
   readonly #waiting = h('p', { class: 'waiting', hidden: true, attr: { role: 'status' } });
+  readonly #preview = h('p', { class: 'told muted', hidden: true }, 'What you type here can be seen before you send it.');
   #chat = 0; // the one shown; 0: the form
   #starting = false;
   #read = 0; // messages of the other side that have been seen
@@ -46,11 +48,12 @@ class Widget {
       keepKey: `switchboard.outbox.${org}`,
       fault: (err) => console.warn('switchboard:', err.message),
     });
+    this.#guest = new Guest({ url: socketURL(), org, team, changed: () => this.#draw(this.#client.state.get()) });
     this.#host = new Host(query.get('host') ?? '', () => this.#draw(this.#client.state.get()));
     this.#form = new StartForm(team, about.teams ?? [], (asked) => this.#start(asked));
     this.#talk = new Conversation({
       send: (text) => this.#client.send(this.#chat, text),
-      typing: (on) => this.#client.typing(this.#chat, on),
+      typing: (on, text) => this.#client.typing(this.#chat, on, false, text),
       retry: (cmid) => this.#client.retry(this.#chat, cmid),
       discard: (cmid) => this.#client.discard(this.#chat, cmid),
     });
@@ -64,10 +67,13 @@ class Widget {
     }, icon('down'));
     app.replaceChildren(
       h('header', { class: 'top' }, this.#avatar, h('div', { class: 'names' }, this.#title, this.#subtitle), this.#end, hide),
-      this.#link.element, this.#waiting, this.#form.element, this.#talk.element, this.#over,
+      this.#link.element, this.#waiting, this.#form.element, this.#talk.element, this.#preview, this.#over,
     );
     this.#client.state.subscribe((s) => this.#draw(s));
-    onWake(() => this.#client.wake());
+    onWake(() => {
+      this.#client.wake();
+      this.#guest.wake();
+    });
     addEventListener('keydown', (e) => {
       if (e.key === 'Escape' && !document.querySelector('dialog')) this.#host.minimise();
     });
@@ -121,10 +127,14 @@ class Widget {
     // Nothing to hear: no connection is kept for a form.
     if (this.#chat === 0 && s.link.at === 'open' && !this.#starting) return this.#client.stop();
     const chat = s.chats.get(this.#chat);
+    // Whether anybody is there matters to who looks at the form, and to nobody else.
+    if (!chat && this.#host.shown) this.#guest.start();
+    else this.#guest.stop();
     this.#link.update(s.link, s.degraded);
     show(this.#form.element, !chat);
     show(this.#talk.element, chat !== undefined);
     const state = chat?.info.state;
+    show(this.#preview, chat !== undefined && state !== 'closed' && s.preview);
     show(this.#end, chat !== undefined && state !== 'closed');
     show(this.#over, state === 'closed');
     show(this.#waiting, state === 'waiting' || state === 'offered');
@@ -147,7 +157,7 @@ class Widget {
     setText(this.#title, name);
     setText(this.#avatar, initials(name));
     this.#avatar.dataset['tint'] = tint(name);
-    if (!chat) setText(this.#subtitle, 'We are here to help');
+    if (!chat) setText(this.#subtitle, this.#guest.open === false ? 'Nobody is here right now' : 'We are here to help');
     else if (chat.info.state === 'closed') setText(this.#subtitle, 'Chat ended');
     else setText(this.#subtitle, operator ? this.#orgName : 'Finding someone for you');
   }

@@ -5,6 +5,7 @@ import { Client, type ClientOptions } from '../client.ts';
 import { Refused } from '../errors.ts';
 import type { ClientState } from '../state.ts';
 import type { WebSocketLike } from '../pipe.ts';
+import { Guest } from '../guest.ts';
 import { FakeServer, type Fault } from './server.ts';
 
 let server: FakeServer;
@@ -136,6 +137,7 @@ test('messages written in a row are sent once each, in order', limit, async () =
   assert.deepEqual(server.received.filter((f) => f.t === 'message').map((f) => f.text), ['a', 'b', 'c']);
 });
 
+// W-4: a hole in the middle, a hole that is told, a log that was rewritten.
 test('a skipped number makes the client ask, and it then has all', limit, async () => {
   open();
   await chatIs(() => true);
@@ -237,6 +239,7 @@ test('a ping is answered', limit, async () => {
   await waitFor(() => server.received.some((f) => f.t === 'pong'));
 });
 
+// W-2: both sides give up on silence; the node's side is in hub.
 test('a server silent for its own timeout is left, and a new connection made', limit, async () => {
   server.ready = { timeout_ms: 60 };
   open();
@@ -331,7 +334,7 @@ test('a long wait ends when the network comes back', limit, async () => {
   await isOpen();
 });
 
-// The server's own timeout would end it as well, after 18 s.
+// W-1. The server's own timeout would end it as well, after 18 s.
 test('a probe after sleep replaces a black hole', { timeout: 5_000 }, async () => {
   open({ probeMs: 50 });
   await isOpen();
@@ -404,6 +407,184 @@ test('requests are rejected when the link ends', limit, async () => {
   const call = client.call('start', 'x'); // the fake never answers calls
   server.cut();
   await assert.rejects(call, (err) => err instanceof Refused && err.code === 'disconnected');
+});
+
+// W-1 at its full length: no sign of life within 5 s of waking means a new socket.
+test('a woken page gives a dead socket five seconds, not more', { timeout: 15_000 }, async () => {
+  open();
+  await isOpen();
+  server.silent = true;
+  const woke = Date.now();
+  client.wake();
+  await until((s) => s.link.at !== 'open');
+  const took = Date.now() - woke;
+  assert.ok(took >= 4_900 && took < 9_000, `it took ${took} ms`);
+  server.silent = false;
+  await isOpen();
+  assert.equal(server.hellos.length >= 2, true);
+});
+
+const asOperator = { person: 'o311', role: 'operator', statuses: ['Available'], preview: true };
+
+// W-3: what an operator sends says what was on the screen; what a colleague wrote
+// since is shown first, and sending again after that is a decision.
+test('a message that crosses with a colleague is held until it is sent again', limit, async () => {
+  server.ready = asOperator;
+  server.say('from a colleague');
+  open();
+  await chatIs((c) => c.messages.length === 1);
+  server.say('you have not seen this', false);
+  client.send(7, 'my answer');
+  let s = await chatIs((c) => c.drafts[0]?.failed !== undefined);
+  assert.match(s.chats.get(7)?.drafts[0]?.failed ?? '', /wrote since/);
+  assert.equal(server.received.find((f) => f.t === 'message')?.seen, 1);
+  server.send({ t: 'gap' });
+  s = await chatIs((c) => c.messages.length === 2);
+  client.retry(7, s.chats.get(7)?.drafts[0]?.cmid ?? '');
+  await chatIs((c) => c.messages.length === 3 && c.drafts.length === 0);
+  assert.deepEqual(texts(), ['from a colleague', 'you have not seen this', 'my answer']);
+});
+
+test('a visitor is never held back', limit, async () => {
+  server.say('one');
+  open();
+  await chatIs((c) => c.messages.length === 1);
+  client.send(7, 'mine');
+  await chatIs((c) => c.drafts.length === 0 && c.messages.length === 2);
+  assert.equal(server.received.find((f) => f.t === 'message')?.seen, undefined);
+});
+
+// T-5: a visitor's text goes with the mark at most once a second, the last one always;
+// an operator's never does, nor does a visitor's where the organization has not asked.
+test('what a visitor types is said once a second, and only where it is shown', { timeout: 20_000 }, async () => {
+  server.ready = { preview: true };
+  open();
+  await chatIs(() => true);
+  const typed = () => server.received.filter((f) => f.t === 'typing');
+  for (let n = 1; n <= 20; n++) client.typing(7, true, false, 'x'.repeat(n));
+  await waitFor(() => typed().length === 1);
+  for (let n = 21; n <= 40; n++) client.typing(7, true, false, 'x'.repeat(n));
+  await waitFor(() => typed().length === 2);
+  assert.deepEqual(typed().map((f) => f.text.length), [20, 40]);
+  client.typing(7, true, false, 'too late');
+  client.send(7, 'sent');
+  await chatIs((c) => c.drafts.length === 0 && c.messages.length === 1);
+  await new Promise((r) => setTimeout(r, 1_300)); // a preview that was due would be here
+  assert.equal(typed().length, 2);
+});
+
+test('an operator sends no preview, and a visitor none unasked', limit, async () => {
+  server.ready = asOperator;
+  open();
+  await chatIs(() => true);
+  client.typing(7, true, false, 'secret');
+  await waitFor(() => server.received.some((f) => f.t === 'typing'));
+  client.stop();
+  server.ready = {};
+  client.start();
+  await waitFor(() => server.hellos.length === 2);
+  await isOpen();
+  client.typing(7, true, false, 'secret');
+  await waitFor(() => server.received.filter((f) => f.t === 'typing').length === 2);
+  assert.ok(!JSON.stringify(server.received).includes('secret'));
+});
+
+test('a preview is shown until the mark ends', limit, async () => {
+  server.ready = asOperator;
+  open();
+  await chatIs(() => true);
+  server.send({ t: 'typing', chat: 7, from: 'v1', on: true, ttl_ms: 6000, text: 'My inv' });
+  server.send({ t: 'typing', chat: 7, from: 'v1', on: true, ttl_ms: 6000 });
+  const s = await chatIs((c) => c.typing.length === 1);
+  assert.equal(s.chats.get(7)?.typing[0]?.text, 'My inv');
+  server.send({ t: 'typing', chat: 7, from: 'v1', on: false });
+  await chatIs((c) => c.typing.length === 0);
+});
+
+// T-3: typing belongs to its chat; what goes to somebody else, or ends, starts clean.
+test('typing does not outlive the state of its chat', limit, async () => {
+  open();
+  await chatIs(() => true);
+  for (const state of ['waiting', 'closed']) {
+    server.send({ t: 'chat', chat: 7, state: 'active' });
+    server.send({ t: 'typing', chat: 7, from: 'o310', on: true, ttl_ms: 6000 });
+    await chatIs((c) => c.typing.length === 1);
+    server.send({ t: 'chat', chat: 7, state });
+    await chatIs((c) => c.info.state === state && c.typing.length === 0);
+  }
+  server.send({ t: 'chat', chat: 8, state: 'active' });
+  await until((s) => s.chats.has(8));
+  assert.deepEqual(client.state.get().chats.get(8)?.typing, []);
+});
+
+// C-1: a colleague who has the chat open but looks elsewhere is told apart.
+test('a hidden page says that it has the chat open and does not look', limit, async () => {
+  server.ready = asOperator;
+  open();
+  await chatIs(() => true);
+  client.view(7);
+  client.away(true);
+  client.away(true);
+  client.away(false);
+  const said = () => server.received.filter((f) => f.t === 'viewing').map((f) => f.away === true);
+  await waitFor(() => said().length === 3);
+  assert.deepEqual(said(), [false, true, false]);
+  server.send({ t: 'viewing', chat: 7, from: 'o312', on: true, ttl_ms: 30_000, away: true });
+  const s = await chatIs((c) => c.viewing.length === 1);
+  assert.equal(s.chats.get(7)?.viewing[0]?.away, true);
+});
+
+// P-14, F-4: a board comes in parts; changes replace, and who is gone leaves.
+test('a board in parts is one board', limit, async () => {
+  const one = (id: number, status: string) => ({
+    id, name: `n${id}`, role: 'operator', account: 0, status, intent: status, since: 1, version: 1, chats: 0, calls: 0, offers: 0, here: true,
+  });
+  open();
+  await isOpen();
+  server.send({ t: 'presence', full: true, more: true, operators: [one(1, 'Break'), one(2, 'Break')] });
+  server.send({ t: 'presence', operators: [one(4, 'Meal')] });
+  server.send({ t: 'presence', operators: [one(3, 'Break')], gone: [2] });
+  let s = await until((s) => s.operators.size === 3);
+  assert.deepEqual([...s.operators.keys()].sort(), [1, 3, 4]);
+  client.watch({ watch: ['operators'], operators: [3] });
+  await waitFor(() => server.received.some((f) => f.t === 'watch' && f.operators?.[0] === 3));
+  assert.equal(client.state.get().operators.size, 0, 'nothing of the old view is kept');
+  server.send({ t: 'presence', full: true, operators: [one(3, 'Meal')] });
+  s = await until((s) => s.operators.size === 1);
+  server.cut();
+  await waitFor(() => server.hellos.length === 2);
+  assert.deepEqual(server.hellos[1]?.operators, [3]);
+});
+
+// P-7: a page without an identity hears whether anybody is there, on every change,
+// and claims nothing while its connection is away.
+test('a guest hears who is there and comes back by itself', limit, async () => {
+  open(); // for afterEach
+  await isOpen();
+  const heard: (boolean | undefined)[] = [];
+  const guest = new Guest({
+    url: server.url, org: 12, team: 7, random: () => 0,
+    connect: (url) => new WebSocket(url) as unknown as WebSocketLike,
+    changed: (open) => heard.push(open),
+  });
+  guest.start();
+  await waitFor(() => server.hellos.some((h) => h.org === 12));
+  const hello = server.hellos.find((h) => h.org === 12);
+  assert.deepEqual(hello, { t: 'hello', v: 1, org: 12, watch: ['availability'], team: 7 });
+  server.send({ t: 'availability', team: 7, open: true });
+  await waitFor(() => heard.at(-1) === true);
+  server.send({ t: 'ping' });
+  await waitFor(() => server.received.some((f) => f.t === 'pong'));
+  server.send({ t: 'availability', team: 7, open: false });
+  await waitFor(() => heard.at(-1) === false);
+  const hellos = server.hellos.filter((h) => h.org === 12).length;
+  server.cut();
+  await waitFor(() => heard.at(-1) === undefined);
+  await waitFor(() => server.hellos.filter((h) => h.org === 12).length === hellos + 1);
+  server.send({ t: 'availability', team: 7, open: true });
+  await waitFor(() => heard.at(-1) === true);
+  guest.stop();
+  assert.equal(guest.open, undefined);
 });
 
 async function waitFor(ok: () => boolean): Promise<void> {

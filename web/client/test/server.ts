@@ -139,6 +139,9 @@ export class FakeServer {
     if (fault === 'drop before') return ws.terminate();
     if (fault === 'busy') return this.to(ws, { t: 'error', re, code: 'unavailable', message: 'busy', retry_ms: 3 });
     if (this.closed) return this.to(ws, { t: 'error', re, code: 'closed', message: 'the chat is over' });
+    if (frame.seen !== undefined && this.log.some((m) => m.seq > frame.seen && m.from.startsWith('o'))) {
+      return this.to(ws, { t: 'error', re, code: 'conflict', field: 'seen', message: 'others wrote since' });
+    }
     let message = this.log.find((m) => m.cmid === cmid && m.from === 'v1');
     const repeat = message !== undefined;
     message ??= this.#store('v1', cmid, frame.text);
