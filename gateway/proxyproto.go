@@ -33,13 +33,13 @@ func (l proxyListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if peer, known := peerAddr(c.RemoteAddr().String()); known && l.trust.trusts(peer) {
-		return &proxied{Conn: c}, nil
+		return &announced{Conn: c}, nil
 	}
 	return c, nil
 }
 
-// proxied is a connection of a trusted peer.
-type proxied struct {
+// announced is a connection of a trusted peer.
+type announced struct {
 	net.Conn
 	once sync.Once
 	addr net.Addr // the client's; nil: the peer's own (LOCAL)
@@ -49,7 +49,7 @@ type proxied struct {
 // proxyHeaderWithin bounds the wait for a header.
 const proxyHeaderWithin = 5 * time.Second
 
-func (p *proxied) head() {
+func (p *announced) head() {
 	p.once.Do(func() {
 		_ = p.Conn.SetReadDeadline(time.Now().Add(proxyHeaderWithin)) // a closed conn says so at the read
 		var from netip.AddrPort
@@ -71,7 +71,7 @@ func (p *proxied) head() {
 }
 
 // Read implements net.Conn.
-func (p *proxied) Read(b []byte) (int, error) {
+func (p *announced) Read(b []byte) (int, error) {
 	if p.head(); p.err != nil {
 		return 0, p.err
 	}
@@ -79,7 +79,7 @@ func (p *proxied) Read(b []byte) (int, error) {
 }
 
 // RemoteAddr implements net.Conn: the client's address.
-func (p *proxied) RemoteAddr() net.Addr {
+func (p *announced) RemoteAddr() net.Addr {
 	if p.head(); p.addr != nil {
 		return p.addr
 	}
@@ -99,7 +99,7 @@ type proxiedKey struct{}
 
 // proxiedContext remembers for Trust.Addr over what a request came.
 func proxiedContext(ctx context.Context, c net.Conn) context.Context {
-	if p, ok := c.(*proxied); ok {
+	if p, ok := c.(*announced); ok {
 		return context.WithValue(ctx, proxiedKey{}, p)
 	}
 	return ctx
@@ -107,7 +107,7 @@ func proxiedContext(ctx context.Context, c net.Conn) context.Context {
 
 // peerSource says how the address of a request's peer is known.
 func peerSource(r *http.Request) string {
-	if p, ok := r.Context().Value(proxiedKey{}).(*proxied); ok && p.addr != nil {
+	if p, ok := r.Context().Value(proxiedKey{}).(*announced); ok && p.addr != nil {
 		return SourceProxied
 	}
 	return SourcePeer

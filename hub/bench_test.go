@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
-
-	"github.com/switchboard/switchboard"
 )
 
 const watchers = 1_000
@@ -66,32 +63,6 @@ func (cr *crowd) wait(n int) {
 	cr.want += int64(n) * watchers
 	for cr.got.Load() < cr.want {
 		time.Sleep(50 * time.Microsecond)
-	}
-}
-
-// BenchmarkMatch looks through 100,000 addresses for one network, as a logout
-// order does on each node.
-func BenchmarkMatch(b *testing.B) {
-	h := New(Config{}, Handlers{}, nil, nil)
-	for i := range 100_000 {
-		p := person{1, switchboard.OperatorPerson(switchboard.OperatorID(i + 1))}
-		c := &Conn{hub: h, addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
-		s := h.shardOf(p)
-		if _, err := h.join(s, c, p, Identity{Org: 1, Person: p.id}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	net := netip.MustParsePrefix("10.1.2.0/24")
-	for b.Loop() {
-		found := h.Match(1, func(a netip.Addr) uint8 {
-			if net.Contains(a) {
-				return 1
-			}
-			return 0
-		})
-		if len(found) != 256 {
-			b.Fatalf("%d found", len(found))
-		}
 	}
 }
 
