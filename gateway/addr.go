@@ -67,7 +67,7 @@ func (t Trust) Addr(r *http.Request) (netip.Addr, string) {
 	case !known:
 		return netip.Addr{}, SourceUnknown
 	case peer.IsValid() && !t.trusts(peer):
-		return peer, SourcePeer
+		return peer, peerSource(r)
 	case !peer.IsValid() && !t.trustsLocal():
 		return netip.Addr{}, SourceUnknown
 	}
@@ -91,7 +91,7 @@ func (t Trust) Addr(r *http.Request) (netip.Addr, string) {
 	case len(fwd) > 0:
 		return sourced(t.walk(fwd, lastElement), SourceForwarded)
 	}
-	return sourced(peer, SourcePeer)
+	return sourced(peer, peerSource(r))
 }
 
 func sourced(a netip.Addr, source string) (netip.Addr, string) {

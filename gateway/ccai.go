@@ -53,6 +53,10 @@ const (
 func (s *ccai) routes(r chi.Router) {
 	r.Post(ccaiLogout, s.answer(s.forceLogout))
 	r.Get(ccaiLogout+"/jobs/{id}", s.answer(s.job))
+	r.Post(ccaiStatuses, s.answer(s.setStatuses))
+	r.Get(ccaiUsers, s.answer(s.userStatuses))
+	r.Get(ccaiAgentsAt, s.answer(s.agents))
+	r.Get(ccaiActivity, s.answer(s.activity))
 }
 
 // answer checks who asks and how often, and turns a handler that may fail into

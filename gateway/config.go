@@ -25,6 +25,7 @@ type Config struct {
 
 	TrustedProxies []netip.Prefix // whose word on a client's address counts
 	ProxyHeader    string         // the header those proxies write: SourceXFF, SourceForwarded, or "" for either
+	ProxyProtocol  bool           // the trusted proxies begin every connection with a PROXY header, v1 or v2
 	Drain          time.Duration  // over which clients are sent away at a stop; default 10 s
 	Store          string         // what /readyz calls the store: redis, embedded or demo
 

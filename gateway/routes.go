@@ -29,6 +29,7 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/logouts", s.answer(s.getLogouts))
 	r.Get("/v1/logouts/{id}", s.answer(s.getLogout))
 	r.Delete("/v1/logouts/{id}", s.answer(s.deleteLogout))
+	r.Get("/v1/audit", s.answer(s.getAudit))
 	r.Post("/v1/calls", s.answer(s.postCall))
 	r.Delete("/v1/calls/{operator}/{call}", s.answer(s.deleteCall))
 

@@ -83,6 +83,9 @@ func (s *Server) listen() (err error) {
 	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
 	}
+	if s.cfg.ProxyProtocol {
+		s.listener = proxyListener{s.listener, s.trust()}
+	}
 	if s.cfg.Metrics != "" {
 		if s.ops, err = net.Listen("tcp", s.cfg.Metrics); err != nil {
 			return errors.Join(fmt.Errorf("listen for metrics on %s: %w", s.cfg.Metrics, err), s.closeListeners())
@@ -209,7 +212,7 @@ func (s *Server) Run(ctx context.Context) error {
 // httpServer bounds what a slow or large request may hold. Sockets leave it at
 // the upgrade and bring deadlines of their own.
 func (s *Server) httpServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
+	return &http.Server{Handler: h, ConnContext: proxiedContext, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 }
 

@@ -109,3 +109,58 @@ func TestRaceOldTokenEntersAgainstALogout(t *testing.T) {
 	}
 	t.Logf("the old token was in time %d times", entered)
 }
+
+// The last call ends while the order is cancelled: out or in, never leaving with
+// nothing to wait for; the order's figures say which.
+func TestRaceLastCallEndsAgainstACancel(t *testing.T) {
+	s := newSite(t)
+	s.operators(1, 1)
+	stayed := 0
+	for i := range races(t, 2000) {
+		s.online(1)
+		end := s.call(1, "c")
+		id, apply := s.ordered(i)
+		apply()
+		var err error
+		together(end, func() { err = s.reg.CancelOrder(s.ctx, s.org, id, "test") })
+		op, o := s.operator(1), s.progress(id)
+		switch {
+		case op.Leaving != nil || len(op.Work) != 0:
+			t.Fatalf("race %d: %+v", i, op)
+		case op.Out:
+			if o.Out != 1 || o.Leaving != 0 || o.Cancelled != 0 || (err != nil && switchboard.CodeOf(err) != switchboard.CodeConflict) {
+				t.Fatalf("race %d: out, and the order says %+v, %v", i, o, err)
+			}
+			s.out(i)
+		default:
+			stayed++
+			if err != nil || o.Cancelled != 1 || o.Leaving != 0 || o.Out != 0 {
+				t.Fatalf("race %d: in, and the order says %+v, %v", i, o, err)
+			}
+			if _, err := s.reg.SignOut(s.ctx, s.org, 1, SignOutNow); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("the cancel came first %d times", stayed)
+}
+
+// Two orders over the same person, who has a call that ends meanwhile: each order
+// has exactly one outcome, and the person is out.
+func TestRaceTwoOrdersOverTheSamePerson(t *testing.T) {
+	s := newSite(t)
+	s.operators(1, 1)
+	for i := range races(t, 2000) {
+		s.online(1)
+		end := s.call(1, "c")
+		a, first := s.ordered(2 * i)
+		b, second := s.ordered(2*i + 1)
+		together(first, func() { together(second, end) })
+		s.out(i)
+		for _, id := range []switchboard.OrderID{a, b} {
+			if o := s.progress(id); o.Out+o.Offline != 1 || o.Leaving != 0 || o.State() != OrderCompleted {
+				t.Fatalf("race %d: order %d: %+v", i, id, o)
+			}
+		}
+	}
+}

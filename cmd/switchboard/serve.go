@@ -25,6 +25,7 @@ type nodeFlags struct {
 	listen  *string
 	metrics *string
 	proxies *[]netip.Prefix
+	header  *bool
 	drain   *time.Duration
 	level   *slog.Level
 	format  *string
@@ -53,6 +54,7 @@ func addNodeFlags(f *flags) nodeFlags {
 		listen:  config(f, "listen", "127.0.0.1:8081", "address for people's HTTP and sockets; a proxy in front brings TLS", address),
 		metrics: config(f, "metrics-listen", "127.0.0.1:9090", "address of /metrics and /debug, empty for none; keep it off the open net", addressOrNone),
 		proxies: config(f, "trusted-proxies", "", "addresses and networks of the proxies whose word on a client's address counts, with commas", gateway.ParseTrusted),
+		header:  config(f, "proxy-protocol", "", "the trusted proxies begin every connection with a PROXY protocol header (v1 or v2)", yes),
 		drain:   config(f, "drain", "10s", "time over which clients are sent to other nodes at a stop", span(0, 10*time.Minute)),
 		level:   config(f, "log-level", "info", "debug, info, warn or error", logLevel),
 		format:  config(f, "log-format", "text", "text or json", logFormat),
@@ -108,7 +110,7 @@ func serveCommand(f *flags) action {
 			return err
 		}
 		return serveNode(ctx, st, master, gateway.Config{
-			Listen: *n.listen, Metrics: *n.metrics, TrustedProxies: *n.proxies,
+			Listen: *n.listen, Metrics: *n.metrics, TrustedProxies: *n.proxies, ProxyProtocol: *n.header,
 			Drain: atOnce(*n.drain), Log: log, Limits: n.limits.limits(),
 		})
 	}

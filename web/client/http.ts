@@ -1,7 +1,7 @@
 import { Refused } from './errors.ts';
 
 export interface CallOptions {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | 'DELETE';
   body?: unknown;
   /** Bearer token. */
   token?: string;

@@ -24,7 +24,7 @@ export { Client, type ClientOptions } from './client.ts';
 export { Guest, type GuestOptions } from './guest.ts';
 export type { Opening } from './sender.ts';
 export { Refused, sentence } from './errors.ts';
-export { bytes, MAX_TEXT, type ChatInfo, type Message, type Operator, type Visitor } from './frames.ts';
+export { bytes, MAX_TEXT, type ChatInfo, type Message, type Operator, type Order, type Visitor } from './frames.ts';
 export { call } from './http.ts';
 export { onIdle, onWake, socketURL, storage } from './browser.ts';
 export { Session, VisitorSession, type SessionAnswer } from './session.ts';

@@ -1,4 +1,4 @@
-import type { ChatInfo, Frame, Message, Offer, Operator, ServerFrame } from './frames.ts';
+import type { ChatInfo, Frame, Message, Offer, Operator, Order, ServerFrame } from './frames.ts';
 import type { Draft } from './outbox.ts';
 import type { LinkState } from './socket.ts';
 
@@ -46,6 +46,8 @@ export interface ClientState {
   readonly operators: ReadonlyMap<number, Operator>;
   /** Number of waiting chats, while the queue is watched. */
   readonly queue: number | undefined;
+  /** Logout orders, while a supervisor watches them. */
+  readonly orders: ReadonlyMap<number, Order>;
   readonly leaving: Frame<'leaving'> | undefined;
   readonly loggedOut: Frame<'logout'> | undefined;
   /** What a visitor types is shown to operators before it is sent. */
@@ -67,6 +69,7 @@ export const initial: ClientState = {
   gone: undefined,
   operators: new Map(),
   queue: undefined,
+  orders: new Map(),
   leaving: undefined,
   loggedOut: undefined,
   preview: false,
@@ -113,6 +116,11 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
     }
     case 'availability':
       return { ...s, open: frame.open };
+    case 'logouts': {
+      const orders = new Map(frame.full ? [] : s.orders);
+      for (const each of frame.orders) orders.set(each.id, each);
+      return { ...s, orders };
+    }
     case 'queue':
       return { ...s, queue: frame.waiting };
     case 'typing':

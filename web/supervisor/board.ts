@@ -73,7 +73,7 @@ export class Board {
     this.#tiles.online.set(many((o) => o.status !== 'Offline'));
     this.#tiles.leaving.set(many((o) => o.leaving === true));
     this.#people.update(all);
-    this.#form.update(s.operators);
+    this.#form.update(s.operators, s.orders);
     this.#status.update(s);
   }
 
