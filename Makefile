@@ -10,7 +10,7 @@ DATA ?= data
 FUZZTIME ?= 20s
 RACES ?= 10000
 
-.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat bench-logout fuzz races chaos away flapping clean
+.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat bench-logout fuzz races chaos away soak flapping clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ away: ## Redis hangs and dies for 3 s, 30 s and 3 minutes
 flapping: ## 1,000 people reconnect 10 times each, 10,000 at once after a kill: no status event; a board of 5,000
 	@.ci/need redis-server
 	FLAPPING=1 go test -count=1 -timeout 20m ./gateway -run 'TestReloadsAndFlapping|TestAReconnectStorm|TestABoardOf' -v
+
+soak: ## crowd after crowd under random faults for SOAK=20m; SEED=1
+	@.ci/need redis-server
+	SOAK=$(or $(SOAK),20m) SEED=$(or $(SEED),1) go test -race -count=1 -timeout 60m ./gateway -run '^TestSoak$$' -v
 
 clean: ## remove what make built; the demo's data folder stays
 	rm -rf bin web/.build load.json

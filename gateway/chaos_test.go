@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,7 +38,14 @@ type fault struct {
 	do   func(ctx context.Context) error
 }
 
-func chaos(t *testing.T, cl *cluster, faults []fault, change ...func(*loadtest.Scenario)) {
+// through has the people of a node reach it by a proxy.
+func through(i int, p *redistest.Proxy) func(*loadtest.Targets) {
+	return func(t *loadtest.Targets) { t.Nodes[i].URL = "http://" + p.Addr() }
+}
+
+// chaos plays a crowd with the faults; change takes functions that change the
+// scenario or the targets.
+func chaos(t *testing.T, cl *cluster, faults []fault, change ...any) loadtest.Report {
 	t.Helper()
 	seed, size := envInt(t, "SEED", 1), envInt(t, "CHAOS", 1)
 	rnd := rand.New(rand.NewPCG(uint64(seed), 7))
@@ -49,9 +57,16 @@ func chaos(t *testing.T, cl *cluster, faults []fault, change ...func(*loadtest.S
 	s.Bounds.MessageP99, s.Bounds.RoutingP99, s.Bounds.Around = time.Minute, time.Minute, time.Minute
 	s.Bounds.CrossNode = 0
 	for _, f := range change {
-		f(&s)
+		if f, ok := f.(func(*loadtest.Scenario)); ok {
+			f(&s)
+		}
 	}
 	targets := cl.crowd(s)
+	for _, f := range change {
+		if f, ok := f.(func(*loadtest.Targets)); ok {
+			f(&targets)
+		}
+	}
 	targets.Fault = func(ctx context.Context) error {
 		began := time.Now()
 		for _, f := range faults {
@@ -64,7 +79,12 @@ func chaos(t *testing.T, cl *cluster, faults []fault, change ...func(*loadtest.S
 		t.Logf("seed %d, %v: nothing more", seed, time.Since(began).Round(time.Millisecond))
 		return nil
 	}
-	cl.play(s, targets)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("again: SEED=%d CHAOS=%d go test -race -count=1 ./gateway -run '^%s$' -v", seed, size, t.Name())
+		}
+	})
+	return cl.play(s, targets)
 }
 
 func envInt(t *testing.T, name string, def int) int {
@@ -88,61 +108,74 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// proxied is a cluster whose nodes reach their Redis through a proxy each.
-func proxied(t *testing.T, n int) (cl *cluster, server *redisd.Server, proxies []*redistest.Proxy) {
+// proxied is a cluster whose nodes reach their Redis through a proxy each; way
+// returns that of the node which is number i now.
+func proxied(t *testing.T, n int) (cl *cluster, server *redisd.Server, way func(i int) *redistest.Proxy) {
 	t.Helper()
 	server = redistest.Start(t, true)
+	var mu sync.Mutex
+	proxies := map[string]*redistest.Proxy{}
 	cl = newClusterOn(t, func() redis.UniversalClient {
 		p := redistest.NewProxy(t, "unix", server.Socket())
-		proxies = append(proxies, p)
 		o := server.Options()
-		o.Network, o.Addr = "tcp", p.Addr()
+		o.Network, o.Addr, o.MaxIdleConns = "tcp", p.Addr(), 4
+		mu.Lock()
+		defer mu.Unlock()
+		proxies[p.Addr()] = p
 		return redis.NewClient(o)
 	}, n)
-	return cl, server, proxies[1:] // the first is the test's own
+	return cl, server, func(i int) *redistest.Proxy {
+		mu.Lock()
+		defer mu.Unlock()
+		return proxies[cl.nodes[i].rdb.(*redis.Client).Options().Addr]
+	}
 }
 
-// F1, F2, F3, F24: nodes die, hang and come back, stop, lose all their sockets.
+// during makes one way to the store misbehave for d.
+func during(p *redistest.Proxy, d time.Duration, what func(*redistest.Proxy)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		what(p)
+		pause(ctx, d)
+		p.Heal()
+		return nil
+	}
+}
+
+// stormed ends all sockets of a node at once.
+func (n *node) stormed() {
+	n.hub.Each(func(c *hub.Conn) bool { c.End(1001, "gone"); return true })
+}
+
+// F1, F2, F3, F12, F24: nodes die, hang and come back, stop, cannot be reached by
+// their clients, lose all their sockets.
 func TestChaosOfNodes(t *testing.T) {
-	cl, _, proxies := proxied(t, 3)
+	cl, _, way := proxied(t, 3)
+	edge := redistest.NewProxy(t, "tcp", cl.nodes[2].Addr()) // people's way to node 2
 	chaos(t, cl, []fault{
 		{"F1 a node is killed and started again", func(context.Context) error { cl.nodes[0].crash(); cl.again(0); return nil }},
-		{"F2 a node hangs until it is taken for dead, and goes on", func(ctx context.Context) error {
-			proxies[1].Hole()
-			pause(ctx, 3*time.Second) // it is buried after 1 s here
-			proxies[1].Heal()
-			return nil
-		}},
+		{"F2 a node hangs until it is taken for dead, and goes on", during(way(1), 3*time.Second, (*redistest.Proxy).Hole)}, // buried after 1 s here
 		{"F3 a node stops and starts", func(context.Context) error { return cl.restart(2) }},
-		{"F24 a node loses all its sockets", func(context.Context) error {
-			cl.nodes[1].hub.Each(func(c *hub.Conn) bool { c.End(1001, "gone"); return true })
-			return nil
-		}},
-	})
+		{"F12 a node is cut from its clients only", during(edge, 3*time.Second, (*redistest.Proxy).Cut)},
+		{"F24 a node loses all its sockets", func(context.Context) error { cl.nodes[1].stormed(); return nil }},
+	}, func(s *loadtest.Scenario) { s.Patience += 10 * time.Second }, through(2, edge))
 }
 
-// F7, F8, F9, F11: the way to the store is slow, deaf, broken, cut.
+// F7, F8, F9, F10, F11: the way to the store is slow, deaf, broken, in pieces,
+// cut.
 func TestChaosOfTheNetwork(t *testing.T) {
-	cl, _, proxies := proxied(t, 3)
-	heal := func(p *redistest.Proxy, what func(), d time.Duration) func(context.Context) error {
-		return func(ctx context.Context) error {
-			what()
-			pause(ctx, d)
-			p.Heal()
-			return nil
-		}
-	}
+	cl, _, way := proxied(t, 3)
 	chaos(t, cl, []fault{
-		{"F7 answers take 50 ms more", heal(proxies[0], func() { proxies[0].Delay(50 * time.Millisecond) }, 2*time.Second)},
-		{"F8 a subscription is a black hole", heal(proxies[1], proxies[1].Deafen, 6*time.Second)},
+		{"F7 answers take 50 ms more", during(way(0), 2*time.Second, func(p *redistest.Proxy) { p.Delay(50 * time.Millisecond) })},
+		{"F8 a subscription is a black hole", during(way(1), 6*time.Second, (*redistest.Proxy).Deafen)},
 		{"F9 connections are reset in mid-call", func(ctx context.Context) error {
 			for range 10 {
-				proxies[2].Reset()
+				way(2).Reset()
 				pause(ctx, 100*time.Millisecond)
 			}
 			return nil
 		}},
-		{"F11 a node is cut from the store", heal(proxies[2], proxies[2].Cut, 3*time.Second)},
+		{"F10 everything comes in pieces of 40 bytes", during(way(1), 3*time.Second, func(p *redistest.Proxy) { p.Slice(40) })},
+		{"F11 a node is cut from the store", during(way(2), 3*time.Second, (*redistest.Proxy).Cut)},
 	})
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 
 	"github.com/switchboard/switchboard"
@@ -160,7 +161,7 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 func (s *Server) rejoined(ctx context.Context, inc string) {
 	s.bus.Resubscribe()
 	for e, at := range s.everyone() {
-		if err := s.enterAgain(ctx, e, at); err != nil {
+		if err := s.enterAgain(ctx, e, at); err != nil && !errors.Is(err, presence.ErrHold) { // then resync enters them
 			s.log.Error("a person could not be asserted", "node", inc, "person", e.person, "err", err)
 			for _, c := range s.hub.Conns(e.org, e.person) {
 				c.End(switchboard.CloseMoving, "moving")

@@ -61,14 +61,14 @@ func (cl *cluster) restart(i int) error {
 }
 
 // again starts a node that has ended at its address.
-func (cl *cluster) again(i int) {
+func (cl *cluster) again(i int, change ...func(*Config)) {
 	addr, last := cl.nodes[i].Addr(), len(cl.nodes)
-	cl.addNode(func(cfg *Config) { cfg.Listen = addr })
+	cl.addNode(append(change, func(cfg *Config) { cfg.Listen = addr })...)
 	cl.nodes[i], cl.nodes = cl.nodes[last], cl.nodes[:last]
 }
 
 // play runs a scenario, prints what was seen and checks the invariants.
-func (cl *cluster) play(s loadtest.Scenario, targets loadtest.Targets) {
+func (cl *cluster) play(s loadtest.Scenario, targets loadtest.Targets) loadtest.Report {
 	t := cl.t
 	t.Helper()
 	report, err := loadtest.Run(t.Context(), s, targets)
@@ -84,4 +84,5 @@ func (cl *cluster) play(s loadtest.Scenario, targets loadtest.Targets) {
 		t.Error(b)
 	}
 	cl.check()
+	return report
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +100,9 @@ func (cl *cluster) addNode(change ...func(*Config)) *node {
 	}
 	cfg := Config{Redis: rdb, Accounts: store, Listen: "127.0.0.1:0", Metrics: "127.0.0.1:0", Store: "test", Presence: fast, Drain: 200 * time.Millisecond,
 		Limits: Limits{ConnectsPerAddr: 10_000, SessionsPerAddr: 10_000, SessionsPerOrg: 10_000, ConnectsPerSecond: 10_000}}
+	if os.Getenv("NODELOG") != "" {
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -236,7 +241,12 @@ type peer struct {
 
 func (cl *cluster) dial(n *node, header http.Header) *peer {
 	cl.t.Helper()
-	ws, _, err := websocket.Dial(cl.t.Context(), "ws://"+n.Addr()+"/ws", &websocket.DialOptions{HTTPHeader: header})
+	return cl.dialAt(n.Addr(), header)
+}
+
+func (cl *cluster) dialAt(addr string, header http.Header) *peer {
+	cl.t.Helper()
+	ws, _, err := websocket.Dial(cl.t.Context(), "ws://"+addr+"/ws", &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
 		cl.t.Fatal(err)
 	}

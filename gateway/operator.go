@@ -79,7 +79,7 @@ func (s *Server) onAuth(ctx context.Context, c *hub.Conn, ss *session, in switch
 	if claims.Org != ss.claims.Org || claims.Person() != ss.claims.Person() {
 		return nil, &switchboard.Error{Code: switchboard.CodeForbidden, Field: "token", Message: "this token is another person's"}
 	}
-	if _, err := s.reg.Enter(ctx, claims.Org, claims.Person(), claims.Minted); err != nil {
+	if err := s.reg.Stays(ctx, claims.Org, claims.Person(), claims.Minted, false); err != nil {
 		return nil, err
 	}
 	ss.claims = claims

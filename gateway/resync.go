@@ -143,7 +143,7 @@ func (s *Server) everyone() map[edge]int64 {
 
 func (s *Server) enterAgain(ctx context.Context, e edge, minted int64) error {
 	idle := s.allIdle(e)
-	_, err := s.reg.EnterIdle(ctx, e.org, e.person, minted, idle)
+	err := s.reg.Stays(ctx, e.org, e.person, minted, idle)
 	if idle {
 		s.idles.doubt(e)
 	}

@@ -203,8 +203,15 @@ func TestAnEmptiedStoreIsFilledFromWhatNodesHold(t *testing.T) {
 	operator.kind("gap")
 	visitor.kind("gap")
 	for i, p := range []*peer{operator, visitor} {
+		var said map[string]any
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("socket %d was answered %v; it has got %v", i, said, p.all())
+			}
+		})
 		poll(t, "messages to be stored again", 10*time.Second, func() bool {
-			return p.request(`{"t":"message","chat":%d,"cmid":"after%d","text":"after"}`, chat, i)["t"] == "ack"
+			said = p.request(`{"t":"message","chat":%d,"cmid":"after%d","text":"after"}`, chat, i)
+			return said["t"] == "ack"
 		})
 	}
 	rec, err := cl.admin.Operator(ctx, cl.org.ID, op)
@@ -214,11 +221,10 @@ func TestAnEmptiedStoreIsFilledFromWhatNodesHold(t *testing.T) {
 	if rec.Pending == nil || rec.Pending.Status != "Break" || rec.Status != "In-chat" {
 		t.Errorf("what was pending: %+v", rec)
 	}
-	p := cl.dial(cl.nodes[1], nil)
-	p.send(`{"t":"hello","v":1,"token":%q}`, old)
-	if m := p.kind("error"); m["code"] != "logged_out" && m["code"] != "unauthorized" {
-		t.Errorf("the old token: %v", m)
-	}
+	poll(t, "the old token to be refused", 10*time.Second, func() bool {
+		code := cl.refusal(cl.nodes[1], old)
+		return code == "logged_out" || code == "unauthorized"
+	})
 	cl.check()
 }
 

@@ -48,6 +48,9 @@ func (r *Registry) sweep(ctx context.Context, p Partition, dead bool, ring func(
 		if err != nil {
 			return err
 		}
+		r.ids.mu.Lock()
+		r.ids.swept[p.Tag] = time.Now()
+		r.ids.mu.Unlock()
 		list, ok := raw.([]any)
 		if !ok || len(list) != 3 {
 			return fmt.Errorf("sweep: unexpected reply %T", raw)

@@ -34,10 +34,11 @@ type identities struct {
 	copies map[string]bool      // tags whose server has had replicas
 	alone  map[string]time.Time // tags whose server confirms nothing, and since when
 	spare  map[string]time.Time // tags whose server was away: nobody's grace ends before
+	swept  map[string]time.Time // tags that this node has swept, and when it last did
 }
 
 func newIdentities() identities {
-	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}}
+	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}, swept: map[string]time.Time{}}
 }
 
 // tagOf returns the hash tag of a key of ours.
@@ -184,6 +185,18 @@ func (r *Registry) Noticed(channel, gen string) {
 	if n, err := strconv.ParseInt(gen, 10, 64); err == nil {
 		r.sawGeneration(tagOf(channel), n)
 	}
+}
+
+// provenFor is how long a sweep proves which server a partition is on.
+const provenFor = 3 * time.Second
+
+// Proven reports that a new generation of a partition would be known here: its
+// chores fall to this node, whose calls would have told, or this node has never
+// had to do with it. All others must look now and again (routing's bus does).
+func (r *Registry) Proven(p Partition) bool {
+	r.ids.mu.Lock()
+	defer r.ids.mu.Unlock()
+	return r.ids.gens[p.Tag] == 0 || time.Since(r.ids.swept[p.Tag]) < provenFor
 }
 
 // Generation returns the generation last seen in a partition, 0 before the

@@ -181,16 +181,24 @@ func (r *Registry) Minted(ctx context.Context, org switchboard.OrgID, op switchb
 
 // CheckToken refuses a token that is older than a logout of its operator; every
 // HTTP call with a person's token asks it. Errors: CodeLoggedOut,
-// CodeUnauthorized when the operator is gone, CodeUnavailable (fail closed).
+// CodeUnauthorized when the operator is gone, CodeUnavailable (fail closed), also
+// while nodes assert what a failover may have lost.
 func (r *Registry) CheckToken(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, minted int64) (Operator, error) {
-	rec, err := r.Operator(ctx, org, op)
-	if switchboard.CodeOf(err) == switchboard.CodeNotFound {
-		return rec, switchboard.Errorc(switchboard.CodeUnauthorized, "this account is no longer there")
-	}
+	p := r.Partition(org)
+	reply, err := r.CallBare(ctx, org, scriptToken, []string{p.Meta(), p.Key(org, "op")}, int64(op))
 	if err != nil {
-		return rec, err
+		return Operator{}, err
 	}
-	if rec.Account == switchboard.AccountDeleted {
+	if reply.Status == "HOLD" {
+		return Operator{}, ErrHold
+	}
+	var rec Operator
+	if raw := reply.Text(0); raw != "" {
+		if err := json.Unmarshal([]byte(raw), &rec); err != nil {
+			return rec, fmt.Errorf("operator %d: %w", op, err)
+		}
+	}
+	if rec.ID == 0 || rec.Account == switchboard.AccountDeleted {
 		return rec, switchboard.Errorc(switchboard.CodeUnauthorized, "this account is no longer there")
 	}
 	if minted <= rec.Floor {

@@ -94,7 +94,8 @@ type Entered struct {
 // minted is the Redis time of the person's token in ms (0 for a visitor). A
 // further socket on the same node writes nothing. Errors: CodeLoggedOut when
 // the token is older than a logout, CodeUnauthorized when there is no such
-// operator any more, CodeUnavailable.
+// operator any more, CodeUnavailable, also to an operator who comes while nodes
+// assert what a failover may have lost: it may be the logout of this token.
 func (r *Registry) Enter(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64) (Entered, error) {
 	return r.EnterIdle(ctx, org, person, minted, false)
 }
@@ -102,12 +103,29 @@ func (r *Registry) Enter(ctx context.Context, org switchboard.OrgID, person swit
 // EnterIdle is Enter that also says whether all connections of the person here
 // are idle: who only changes the node must not look active by it.
 func (r *Registry) EnterIdle(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64, idle bool) (Entered, error) {
+	return r.enter(ctx, org, person, minted, idle, true)
+}
+
+// Stays is EnterIdle for a person who has a socket here and need not come in
+// again: assertion does not wait for assertion. Errors as in EnterIdle, and
+// ErrHold while the operator's record is still to be asserted.
+func (r *Registry) Stays(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64, idle bool) error {
+	_, err := r.enter(ctx, org, person, minted, idle, false)
+	return err
+}
+
+// ErrHold refuses while nodes assert what a server that has changed may have lost;
+// a person of this node's is entered by that assertion.
+var ErrHold = &switchboard.Error{Code: switchboard.CodeUnavailable, RetryAfter: retryAfter,
+	Message: "the store has changed and logouts are looked for; try again"}
+
+func (r *Registry) enter(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID, minted int64, idle, comes bool) (Entered, error) {
 	release, err := r.turn(ctx, org, person)
 	if err != nil {
 		return Entered{}, err
 	}
 	defer release()
-	reply, err := r.Call(ctx, org, scriptEnter, nil, string(person), minted, flag(idle))
+	reply, err := r.Call(ctx, org, scriptEnter, nil, string(person), minted, flag(idle), flag(comes))
 	if err != nil {
 		return Entered{}, err
 	}
@@ -118,6 +136,8 @@ func (r *Registry) EnterIdle(ctx context.Context, org switchboard.OrgID, person 
 		return Entered{}, switchboard.Errorc(switchboard.CodeLoggedOut, "you were signed out; sign in again")
 	case "GONE":
 		return Entered{}, switchboard.Errorc(switchboard.CodeUnauthorized, "this account is no longer there")
+	case "HOLD":
+		return Entered{}, ErrHold
 	}
 	e := Entered{Back: reply.Text(1) == "1", Now: reply.Int(4), Holds: reply.Text(5) == "1"}
 	if raw := reply.Text(0); raw != "" {

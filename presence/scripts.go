@@ -104,6 +104,7 @@ var (
 	scriptRestore  = ledger("restore")
 	scriptAsserted = bare("asserted")
 
+	scriptToken  = bare("token")
 	scriptNumber = bare("number")
 	scriptJoin   = bare("join")
 	scriptSweep  = bare("sweep")

@@ -36,7 +36,8 @@ type Listener struct {
 const (
 	quietFor  = 2 * time.Second
 	echoIn    = 1500 * time.Millisecond
-	headEvery = 5 * time.Second
+	headEvery = 4 * time.Second // a lost tail is found within headEvery + headAgain
+	headAgain = 500 * time.Millisecond
 )
 
 // Bus brings nudges of other nodes. It may lose or repeat them: the store
@@ -175,6 +176,9 @@ func (l *lane) listen(ctx context.Context) error {
 			l.b.to.Gap(p)
 		}
 	}
+	if !first { // a new generation may have been told meanwhile
+		l.lookAtHeads(ctx)
+	}
 	l.once.Do(func() { close(l.ready) })
 	return l.receive(ctx, ps)
 }
@@ -233,6 +237,9 @@ func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 			headed = now
 			l.hearAgain(ctx)
 			l.lookAtHeads(ctx)
+			if len(l.behind)+len(l.missing) > 0 { // on its way, or lost
+				headed = now.Add(headAgain - headEvery)
+			}
 		}
 	}
 }

@@ -24,12 +24,19 @@ func (l *lane) lookAtHeads(ctx context.Context) {
 			casts[p.Tag] = pipe.HMGet(ctx, p.Meta(), "gen", "ctr")
 		}
 	}
-	if len(cmds)+len(casts) == 0 {
+	gens := map[string]*redis.StringCmd{}
+	for _, p := range l.parts {
+		if !l.b.reg.Proven(p) {
+			gens[p.Tag] = pipe.HGet(ctx, p.Meta(), "gen")
+		}
+	}
+	if len(cmds)+len(casts)+len(gens) == 0 {
 		return
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return // Redis is away: the next look comes
 	}
+	l.lookAtGenerations(gens)
 	l.lookAtCasts(casts)
 	for _, p := range l.parts {
 		cmd, ok := cmds[p.Tag]
@@ -55,6 +62,17 @@ func (l *lane) lookAtHeads(ctx context.Context) {
 			continue
 		}
 		l.behind[p.Tag] = last
+	}
+}
+
+// lookAtGenerations finds a change of server that was told while this node did
+// not hear. Whoever has something to ask there learns of it from the answer; this
+// is for those who ask nothing and hold something to assert all the same.
+func (l *lane) lookAtGenerations(gens map[string]*redis.StringCmd) {
+	for _, p := range l.parts {
+		if cmd, ok := gens[p.Tag]; ok && cmd.Err() == nil {
+			l.b.reg.Noticed(p.Broadcast(), cmd.Val())
+		}
 	}
 }
 

@@ -34,7 +34,13 @@ func openMemory() (*store, []byte, error) {
 			return redis.NewClient(&redis.Options{
 				Addr: "127.0.0.1:6379", Protocol: 2, ContextTimeoutEnabled: true, MaxRetries: noRetries,
 				DialTimeout: dialTimeout, ReadTimeout: readTimeout, WriteTimeout: readTimeout, DialerRetries: dialAttempts,
-				Dialer: func(context.Context, string, string) (net.Conn, error) { return m.Dial() },
+				Dialer: func(context.Context, string, string) (net.Conn, error) {
+					c, err := m.Dial()
+					if err != nil {
+						return nil, err
+					}
+					return newEager(c), nil
+				},
 			})
 		},
 		close: func() error {

@@ -156,13 +156,23 @@ func openAccounts(ctx context.Context, rdb redis.UniversalClient, master []byte)
 	return a, nil
 }
 
-// logger writes JSON or text lines to the terminal's error stream.
+// logger writes JSON or text lines to the terminal's error stream, those of the
+// Redis library too: at debug, since we log what comes of them.
 func logger(t *terminal, level slog.Level, format string) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(t.err, o)
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(t.err, o))
+		h = slog.NewJSONHandler(t.err, o)
 	}
-	return slog.New(slog.NewTextHandler(t.err, o))
+	log := slog.New(h)
+	redis.SetLogger(libraryLog{log})
+	return log
+}
+
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, args...), "from", "go-redis")
 }
 
 func logLevel(raw string) (slog.Level, error) {

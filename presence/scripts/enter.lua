@@ -1,12 +1,15 @@
 -- enter: an incarnation holds its first socket of a person.
 -- ARGV 3 person; 4 minted: Redis ms of the person's token (0 for a visitor); 5 '1'
---   when all connections here are idle
+--   when all connections here are idle; 6 '1' when the person comes, '0' when a
+--   node asserts whom it holds
 -- Returns OK, record JSON ('' for a visitor), back ('1' when the person was
 --   offline before), ids of open network orders ('' or 'a,b'), ms after which who
 --   does nothing is idle (0: never), now, '1' when the person holds something that
 --   a snapshot must show ('0': there is none to ask for)
 --   | OUT: the token is older than a logout | BARRED, ms: an order refuses a new
 --   sign-in for so long | GONE: no such operator, or deleted
+--   | HOLD: a logout of this operator, or the record, may be lost and is being
+--   asserted (adopt.lua)
 -- Stays true: an edge stands in link and in the incarnation's own, or in neither;
 --   repeating it writes nothing.
 local person, minted = ARGV[3], tonumber(ARGV[4])
@@ -15,7 +18,9 @@ local link = redis.call('HGET', LINK, person)
 local here = link and string.find(',' .. link .. ',', ',' .. inc .. ',', 1, true)
 local rec
 if id then
+  if ARGV[6] == '1' and HOLD > NOW then return reply('HOLD') end
   rec = open(id)
+  if not rec and HOLD > NOW then return reply('HOLD') end
   if not rec or rec.account == 2 then return reply('GONE') end
   local floor = math.max(rec.floor or 0, tonumber(redis.call('HGET', ORG, 'floor') or '0'))
   if rec.fence and rec.fence > NOW then return reply('BARRED', int(rec.fence - NOW)) end

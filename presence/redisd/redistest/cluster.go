@@ -30,8 +30,8 @@ func Cluster(t testing.TB, n int) []string {
 }
 
 // NewCluster starts a Redis Cluster of n masters, each with a replica if asked,
-// that takes a master for dead after 2 s.
-func NewCluster(t testing.TB, n int, replicas bool) (masters, copies []*Process) {
+// that takes a master for dead after 2 s. args are further options of each.
+func NewCluster(t testing.TB, n int, replicas bool, args ...string) (masters, copies []*Process) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
 	defer cancel()
@@ -41,7 +41,7 @@ func NewCluster(t testing.TB, n int, replicas bool) (masters, copies []*Process)
 	}
 	var first *Process
 	for i := range all {
-		p := process(t, fmt.Sprintf("cluster%d", i), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-replica-validity-factor", "0")
+		p := process(t, fmt.Sprintf("cluster%d", i), append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-replica-validity-factor", "0"}, args...)...)
 		rdb := p.Client()
 		if i < n {
 			masters = append(masters, p)
@@ -224,21 +224,50 @@ func server(t testing.TB, name string, args ...string) string {
 type Process struct {
 	Addr string
 	t    testing.TB
-	cmd  *exec.Cmd
-	once sync.Once
+	name string
+	args []string
+	log  bytes.Buffer // read after the end only
+
+	mu  sync.Mutex
+	cmd *exec.Cmd // nil while it does not run
 }
 
 // Pid returns the process id, for Freeze.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
+func (p *Process) Pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
+}
 
 // Kill ends the process as kill -9 does and returns when it is gone.
 func (p *Process) Kill() {
-	p.once.Do(func() {
-		if err := p.cmd.Process.Kill(); err != nil {
-			p.t.Error(err)
-		}
-		_ = p.cmd.Wait() // "signal: killed"
-	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Error(err)
+	}
+	_ = p.cmd.Wait() // "signal: killed"
+	p.cmd = nil
+}
+
+// Start starts a killed process again, at its address and with its files.
+func (p *Process) Start() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = exec.Command("redis-server", p.args...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(p.t.Context(), startTime)
+	defer cancel()
+	rdb := redis.NewClient(&redis.Options{Addr: p.Addr, Protocol: 2})
+	defer rdb.Close()
+	until(ctx, p.t, p.name+" to answer", func() bool { return rdb.Ping(ctx).Err() == nil })
 }
 
 // Client returns a client of this process alone.
@@ -269,24 +298,14 @@ func process(t testing.TB, name string, args ...string) *Process {
 		}
 		base = []string{file}
 	}
-	var log bytes.Buffer
-	cmd := exec.Command("redis-server", append(base, args...)...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &Process{Addr: addr, t: t, cmd: cmd}
+	p := &Process{Addr: addr, t: t, name: name, args: append(base, args...)}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() && testing.Verbose() {
-			t.Logf("%s said:\n%s", name, log.String())
+			t.Logf("%s said:\n%s", name, p.log.String())
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), startTime)
-	defer cancel()
-	rdb := redis.NewClient(&redis.Options{Addr: addr, Protocol: 2})
-	defer rdb.Close()
-	until(ctx, t, name+" to answer", func() bool { return rdb.Ping(ctx).Err() == nil })
+	p.Start()
 	return p
 }
 

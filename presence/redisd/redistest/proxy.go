@@ -2,7 +2,9 @@ package redistest
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +26,10 @@ type Proxy struct {
 	hole  bool          // nothing passes, in no direction
 	deaf  bool          // nothing passes to those who subscribed
 	delay time.Duration // of each answer
+	slice int           // bytes that pass at a time, 0: all
+	every int           // one of so many messages to those who subscribed is lost, 0: none
+	lost  int           // messages that were
+	rnd   *rand.Rand
 	moved chan struct{} // closed at each change
 }
 
@@ -40,16 +46,19 @@ func NewProxy(t testing.TB, network, address string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, pairs: map[*pair]struct{}{}, moved: make(chan struct{}),
+	p := &Proxy{listener: l, rnd: rand.New(rand.NewPCG(1, 1)), pairs: map[*pair]struct{}{}, moved: make(chan struct{}),
 		dial: func() (net.Conn, error) { return net.DialTimeout(network, address, time.Second) }}
 	p.conns.Go(p.accept)
-	t.Cleanup(func() {
-		p.set(func() { p.cut, p.hole, p.deaf, p.delay = true, false, false, 0 })
-		l.Close()
-		p.Reset()
-		p.conns.Wait()
-	})
+	t.Cleanup(p.Close)
 	return p
+}
+
+// Close ends the proxy and all its connections, before the test does.
+func (p *Proxy) Close() {
+	p.set(func() { p.cut, p.hole, p.deaf, p.delay, p.slice = true, false, false, 0, 0 })
+	p.listener.Close()
+	p.Reset()
+	p.conns.Wait()
 }
 
 // Addr returns the address to connect to.
@@ -68,8 +77,27 @@ func (p *Proxy) Cut() { p.set(func() { p.cut = true }); p.Reset() }
 // Delay holds each answer back.
 func (p *Proxy) Delay(d time.Duration) { p.set(func() { p.delay = d }) }
 
+// Slice lets at most n bytes pass at a time, in both directions, about a
+// thousand times a second: everything comes in pieces.
+func (p *Proxy) Slice(n int) { p.set(func() { p.slice = n }) }
+
+// Lose drops one of every n messages to those who subscribed, at random by a
+// seed, and leaves all else alone.
+func (p *Proxy) Lose(n int, seed uint64) {
+	p.set(func() { p.every, p.rnd = n, rand.New(rand.NewPCG(seed, 11)) })
+}
+
+// Lost returns how many messages were dropped so far.
+func (p *Proxy) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
 // Heal ends whatever was set; connections that were open go on.
-func (p *Proxy) Heal() { p.set(func() { p.cut, p.hole, p.deaf, p.delay = false, false, false, 0 }) }
+func (p *Proxy) Heal() {
+	p.set(func() { p.cut, p.hole, p.deaf, p.delay, p.slice, p.every = false, false, false, 0, 0, 0 })
+}
 
 // Reset breaks all connections, in the middle of whatever they do.
 func (p *Proxy) Reset() {
@@ -133,16 +161,21 @@ func (p *Proxy) pass(c *pair, to, from net.Conn, asks bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 32<<10)
+	var held []byte // the beginning of a message that is not whole yet
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if asks && bytes.Contains(bytes.ToLower(buf[:min(n, 64)]), []byte("subscribe")) {
+			part := buf[:n]
+			if asks && bytes.Contains(bytes.ToLower(part[:min(n, 64)]), []byte("subscribe")) {
 				p.mu.Lock()
 				c.subscribed = true
 				p.mu.Unlock()
 			}
+			if !asks {
+				part, held = p.lose(c, append(held, part...))
+			}
 			p.wait(c, !asks)
-			if _, err := to.Write(buf[:n]); err != nil {
+			if err := p.write(to, part); err != nil {
 				return
 			}
 		}
@@ -150,6 +183,77 @@ func (p *Proxy) pass(c *pair, to, from net.Conn, asks bool) {
 			return
 		}
 	}
+}
+
+// lose returns what is to pass of a subscriber's answers, and what must wait for
+// its end.
+func (p *Proxy) lose(c *pair, all []byte) (pass, rest []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !c.subscribed {
+		return all, nil
+	}
+	for {
+		n := reply(all)
+		if n == 0 {
+			return pass, all
+		}
+		one := all[:n]
+		all = all[n:]
+		if p.every > 0 && bytes.Contains(one[:min(n, 24)], []byte("message\r\n")) && p.rnd.IntN(p.every) == 0 {
+			p.lost++
+			continue
+		}
+		pass = append(pass, one...)
+	}
+}
+
+// reply returns the length of the first whole RESP2 value, 0 when it is not
+// whole.
+func reply(b []byte) int {
+	line := bytes.Index(b, []byte("\r\n"))
+	if line < 0 {
+		return 0
+	}
+	n, at := 0, line+2
+	switch b[0] {
+	case '$':
+		if n, _ = strconv.Atoi(string(b[1:line])); n >= 0 { // a server's own digits
+			at += n + 2
+		}
+	case '*':
+		n, _ = strconv.Atoi(string(b[1:line]))
+		for range n {
+			one := reply(b[min(at, len(b)):])
+			if one == 0 {
+				return 0
+			}
+			at += one
+		}
+	}
+	if at > len(b) {
+		return 0
+	}
+	return at
+}
+
+// write passes bytes on, in slices when that is asked for.
+func (p *Proxy) write(to net.Conn, b []byte) error {
+	for len(b) > 0 {
+		p.mu.Lock()
+		n := p.slice
+		p.mu.Unlock()
+		if n == 0 || n > len(b) {
+			n = len(b)
+		} else {
+			time.Sleep(time.Millisecond) // the fault itself
+		}
+		if _, err := to.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // wait returns when bytes may pass.

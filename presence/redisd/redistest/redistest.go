@@ -39,6 +39,7 @@ func run(m *testing.M, opts **redis.Options, leaks []goleak.Option) int {
 		return 1
 	}
 	*opts = s.Options()
+	redis.SetLogger(quiet{})
 	code := m.Run()
 	if err := s.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "redistest:", err)
@@ -53,6 +54,11 @@ func run(m *testing.M, opts **redis.Options, leaks []goleak.Option) int {
 	}
 	return 0
 }
+
+// quiet is for the library's own log: tests kill and cut, and say so themselves.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // Start returns a server for one test that kills, freezes or fills it; it is
 // stopped when the test ends. With keep it has an append-only file.
