@@ -1,5 +1,5 @@
--- The second prelude: which operator gets which waiting chat. It stands behind
--- presence's prelude; every script that may make a pair ends in match().
+-- The last prelude: which operator gets which waiting chat. It stands behind
+-- presence's and open.lua; every script that may make a pair ends in match().
 --
 -- ARGV 3      nonce of the caller: part of every offer token, so that a token
 --             cannot come back to life when a counter does (rollback)
@@ -16,7 +16,7 @@ local function place(c) return redis.call('ZCOUNT', QUEUE, int(c.group * BAND), 
 local function forVisitor(c)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
   if c.state == 'offered' then f.state = 'waiting' end
-  if c.state == 'waiting' then f.place = place(c) end
+  if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
   if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
   return f
 end
@@ -133,6 +133,7 @@ local function match()
       local c = get(CHAT, cid)
       local tm = c and team(c.team)
       if not c then redis.call('ZREM', QUEUE, cid)
+      elseif tm and held(c, tm) then looked = looked - 1 break -- it is closed: those behind came later
       elseif tm and pair(c, tm) then paired = paired + 1
       elseif tm and not c.declined then break end -- nobody is free: the next would not fare better
     end
