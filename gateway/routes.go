@@ -25,6 +25,8 @@ func (s *Server) routes() http.Handler {
 	r.Put("/v1/teams", s.answer(s.putTeams))
 	r.Get("/v1/teams/{id}", s.answer(s.getTeam))
 	r.Put("/v1/teams/{id}", s.answer(s.putTeam))
+	r.Get("/v1/settings", s.answer(s.getSettings))
+	r.Put("/v1/settings", s.answer(s.putSettings))
 	r.Post("/v1/offline", s.answer(s.postOffline))
 	r.Get("/v1/offline", s.answer(s.getOffline))
 	r.Post("/v1/offline/{id}/done", s.answer(s.postOfflineDone))

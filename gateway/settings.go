@@ -15,6 +15,7 @@ import (
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
+	"github.com/switchboard/switchboard/presence/accounts"
 )
 
 // Settings over HTTP: supervisors read, admins write. A write carries the version
@@ -210,6 +211,60 @@ func (s *Server) changeTeams(r *http.Request, claims Claims, changes []presence.
 	}
 	return s.reg.Safe(r.Context(), claims.Org)
 }
+
+// settingsBody is an organization's settings on the wire. Which site it is (id,
+// company, slug) is not a setting: it may be sent back, and does not count.
+type settingsBody struct {
+	accounts.Organization
+}
+
+func (s *Server) getSettings(w http.ResponseWriter, r *http.Request) error {
+	claims, err := s.supervisorOf(r)
+	if err != nil {
+		return err
+	}
+	s.accounts.Forget(claims.Org) // who is about to write must not see an old version
+	o, err := s.accounts.Organization(r.Context(), claims.Org)
+	if err != nil {
+		return err
+	}
+	o.Version = max(o.Version, 1)
+	w.Header().Set("ETag", etag(o.Version))
+	s.writeJSON(w, http.StatusOK, settingsBody{o})
+	return nil
+}
+
+// putSettings replaces an organization's settings; every node hears of it.
+func (s *Server) putSettings(w http.ResponseWriter, r *http.Request) error {
+	claims, err := s.adminOf(r)
+	if err != nil {
+		return err
+	}
+	raw, err := readBody(w, r, maxBody)
+	if err != nil {
+		return err
+	}
+	var b settingsBody
+	err = decodeAll(raw, "", &b)
+	known, vErr := knownVersion(r, b.Version)
+	if err = errors.Join(err, vErr); err != nil {
+		return joined(err)
+	}
+	b.ID = claims.Org
+	o, err := s.accounts.ChangeOrganization(r.Context(), b.Organization, known, string(claims.Person()))
+	if err != nil {
+		return err
+	}
+	if err := s.reg.Announce(r.Context(), claims.Org, topicSettings); err != nil {
+		s.log.Warn("nodes hear of changed settings within 5 s only", "org", claims.Org, "err", err)
+	}
+	w.Header().Set("ETag", etag(o.Version))
+	s.writeJSON(w, http.StatusOK, settingsBody{o})
+	return nil
+}
+
+// topicSettings is the broadcast that an organization's settings have changed.
+const topicSettings = "settings"
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 

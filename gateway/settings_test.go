@@ -147,6 +147,44 @@ func TestBadSettingsAreToldAllAtOnceWithTheirFields(t *testing.T) {
 	}
 }
 
+func TestOrganizationSettingsReachEveryNodeAtOnce(t *testing.T) {
+	cl := newDesk(t, 2)
+	admin, boss := cl.token(cl.operator("Ada", switchboard.RoleAdmin, 1)), cl.token(cl.operator("Boss", switchboard.RoleSupervisor, 1))
+	op := cl.available(cl.nodes[1], cl.token(cl.operator("Op", switchboard.RoleOperator, 0)))
+	if m := op.request(`{"t":"status","status":"Training"}`); m["t"] != "error" {
+		t.Fatalf("%v", m) // and node 1 has the settings in memory now
+	}
+	cl.hello(cl.nodes[0], boss)
+	was := reads[settingsBody](cl, "GET", "/v1/settings", boss, "")
+	body := fmt.Sprintf(`{"name":"Renamed","sites":["https://shop.example"],"statuses":["Training"],"version":%d}`, was.Version)
+	if now := reads[settingsBody](cl, "PUT", "/v1/settings", admin, body); now.Name != "Renamed" || now.Version != was.Version+1 || now.Slug != was.Slug {
+		t.Errorf("%+v", now)
+	}
+	told := time.Now()
+	poll(t, "the other node knows the new status", 15*time.Second, func() bool {
+		return op.request(`{"t":"status","status":"Training"}`)["t"] == "ok"
+	})
+	if took := time.Since(told); took > 4*time.Second { // 5 s is what a memory may be old
+		t.Errorf("took %v", took)
+	}
+	if status, body := cl.api("PUT", "/v1/settings", admin, body); status != 409 || !strings.Contains(body, `"field":"version"`) {
+		t.Errorf("a stale write: %d %s", status, body)
+	}
+	status, answer := cl.api("PUT", "/v1/settings", admin, `{"name":"","sites":["shop"],"statuses":["Offline"],"job_threshold":-1,"webhook_allow":["10.0.0.1/8"]}`, "If-Match", "*")
+	if got := problems(t, answer); status != 400 || !slices.Equal(got, []string{"name", "sites", "statuses", "job_threshold", "webhook_allow[0]"}) {
+		t.Errorf("%d %s", status, answer)
+	}
+	for _, c := range []struct{ method, token string }{{"PUT", boss}, {"GET", cl.token(cl.operator("Two", switchboard.RoleOperator, 0))}} {
+		if status, _ := cl.api(c.method, "/v1/settings", c.token, body); status != 403 {
+			t.Errorf("%s: %d", c.method, status)
+		}
+	}
+	n, err := cl.nodes[0].rdb.XLen(t.Context(), "sb:{reg}:audit").Result()
+	if err != nil || n != 1 {
+		t.Errorf("%d audit entries, %v", n, err)
+	}
+}
+
 // A-2: settings that free capacity serve the queue at once, on every node.
 func TestSettingsThatFreeCapacityServeTheQueue(t *testing.T) {
 	cl := newDesk(t, 2)

@@ -221,6 +221,12 @@ func (r *Registry) settleAgain(ctx context.Context, org switchboard.OrgID) error
 	return r.settleAll(ctx, org, mark)
 }
 
+// Announce broadcasts a topic of an organization to the nodes that serve it.
+func (r *Registry) Announce(ctx context.Context, org switchboard.OrgID, topic string) error {
+	_, err := r.Call(ctx, org, scriptAnnounce, nil, topic)
+	return err
+}
+
 // EnsureOrg makes an organization ready for work: its team 0, everyone, unless
 // it has one. Doing it again changes nothing, whoever sets the team meanwhile.
 func (r *Registry) EnsureOrg(ctx context.Context, org switchboard.OrgID) error {

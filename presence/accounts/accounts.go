@@ -49,6 +49,7 @@ func script(name string) *redis.Script {
 
 var (
 	scriptCreate        = script("create")
+	scriptSetOrg        = script("setorg")
 	scriptRefreshNew    = script("refreshnew")
 	scriptRefreshRotate = script("refreshrotate")
 	scriptOrderID       = script("order")
