@@ -27,6 +27,7 @@ func (s *Server) routes() http.Handler {
 	r.Put("/v1/teams/{id}", s.answer(s.putTeam))
 	r.Get("/v1/settings", s.answer(s.getSettings))
 	r.Put("/v1/settings", s.answer(s.putSettings))
+	r.Get("/v1/settings/webhook-secret", s.answer(s.getWebhookSecret))
 	r.Post("/v1/offline", s.answer(s.postOffline))
 	r.Get("/v1/offline", s.answer(s.getOffline))
 	r.Post("/v1/offline/{id}/done", s.answer(s.postOfflineDone))

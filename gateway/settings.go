@@ -251,6 +251,16 @@ func (s *Server) putSettings(w http.ResponseWriter, r *http.Request) error {
 		return joined(err)
 	}
 	b.ID = claims.Org
+	if b.WebhookAllow != nil { // what was read may come back; inner networks are not a tenant's to open
+		now, err := s.accounts.Organization(r.Context(), claims.Org)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(b.WebhookAllow, now.WebhookAllow) {
+			return switchboard.Invalid("webhook_allow", "only whoever runs the installation may change this")
+		}
+		b.WebhookAllow = nil
+	}
 	o, err := s.accounts.ChangeOrganization(r.Context(), b.Organization, known, string(claims.Person()))
 	if err != nil {
 		return err

@@ -72,6 +72,7 @@ const (
 	AlarmLost   = "lost"   // operator: offline with chats left
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
+	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer
 	AlarmHours  = "hours"  // team: it opens or closes, or its hours must be compiled anew
 )
 

@@ -1,10 +1,12 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +27,9 @@ const (
 	RoundRobin = "round_robin"
 	// Mod takes index chatId mod count of the routable operators by id.
 	Mod = "mod"
+	// Webhook asks an address of the customer's, and falls back to another strategy
+	// when it names nobody who can take the chat, or does not answer in time.
+	Webhook = "webhook"
 )
 
 // What happens to a chat that is started while its team is closed, and while
@@ -47,13 +52,16 @@ const (
 type Team struct {
 	ID         switchboard.TeamID `json:"-"`
 	Name       string             `json:"name"`
-	Strategy   string             `json:"strategy,omitempty"`    // LeastLoaded, RoundRobin or Mod
+	Strategy   string             `json:"strategy,omitempty"`    // LeastLoaded, RoundRobin, Mod or Webhook
 	Limit      int                `json:"limit,omitempty"`       // team 0: chats an operator holds at a time, 1 to 250; default 5
 	AutoAccept bool               `json:"auto_accept,omitempty"` // a chat is the operator's without an offer
 	OfferMS    int64              `json:"offer_ms,omitempty"`    // time to accept, 1,000 to 600,000; default 15,000
 	WrapMS     int64              `json:"wrap_ms,omitempty"`     // team 0: wrap-up after the last work, 0 to 3,600,000
 	IdleMS     int64              `json:"idle_ms,omitempty"`     // team 0: who does nothing for so long is Away, 10,000 to 86,400,000; 0: never
 	Routable   []string           `json:"routable,omitempty"`    // team 0: intents besides Available that mean work, at most 20
+	Webhook    string             `json:"webhook,omitempty"`     // the address that strategy Webhook asks
+	WebhookMS  int64              `json:"webhook_ms,omitempty"`  // time for its answer, 100 to 10,000; default 2,000
+	Fallback   string             `json:"fallback,omitempty"`    // strategy without its answer: LeastLoaded, RoundRobin or Mod
 	Hours      *Hours             `json:"hours,omitempty"`       // nil: those of team 0; without any always open
 	Closed     string             `json:"closed,omitempty"`      // while closed: AnswerForm, AnswerQueue or AnswerServe
 	Unstaffed  string             `json:"unstaffed,omitempty"`   // while nobody is here: AnswerQueue or AnswerForm
@@ -71,7 +79,11 @@ func (t Team) problems(at string) (list []switchboard.Problem) {
 		check(value == "" || slices.Contains(known, value), field, "one of "+strings.Join(known, ", "))
 	}
 	check(t.Name != "" && len(t.Name) <= 100 && utf8.ValidString(t.Name), "name", "1 to 100 bytes")
-	oneOf(t.Strategy, "strategy", LeastLoaded, RoundRobin, Mod)
+	oneOf(t.Strategy, "strategy", LeastLoaded, RoundRobin, Mod, Webhook)
+	oneOf(t.Fallback, "fallback", LeastLoaded, RoundRobin, Mod)
+	check(t.WebhookMS == 0 || t.WebhookMS >= 100 && t.WebhookMS <= 10_000, "webhook_ms", "100 to 10000")
+	check(t.Strategy != Webhook || t.Webhook != "", "webhook", "strategy webhook needs an address")
+	check(t.Webhook == "" || webAddress(t.Webhook), "webhook", "an address such as https://shop.example/route, without user and fragment")
 	check(t.Limit >= 0 && t.Limit <= 250, "limit", "0 to 250")
 	check(t.OfferMS == 0 || t.OfferMS >= 1000 && t.OfferMS <= 600_000, "offer_ms", "1000 to 600000")
 	check(t.WrapMS >= 0 && t.WrapMS <= 3_600_000, "wrap_ms", "0 to 3600000")
@@ -83,6 +95,13 @@ func (t Team) problems(at string) (list []switchboard.Problem) {
 		list = append(list, t.Hours.problems(at+"hours")...)
 	}
 	return list
+}
+
+// webAddress reports whether a webhook may be set to an address; where it leads is
+// looked at when it is asked.
+func webAddress(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && len(raw) <= 2048 && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.Fragment == ""
 }
 
 // unmapped: statuses of our own mean what they mean.
@@ -186,10 +205,33 @@ func (c TeamChange) row(now time.Time) ([]any, error) {
 			return nil, err
 		}
 	}
-	plain := c.Team
-	plain.Hours, plain.Version = nil, 0
-	record, err := json.Marshal(plain)
+	record, err := json.Marshal(recordOf(c.Team))
 	return []any{int64(c.ID), string(record), hours, open, until, c.Known, string(audit)}, err
+}
+
+// teamRecord is a team as scripts read it: its strategy is the one that orders
+// operators, and ask_ms says that a webhook is asked before.
+type teamRecord struct {
+	Team
+	AskMS int64 `json:"ask_ms,omitempty"`
+}
+
+func recordOf(t Team) teamRecord {
+	t.Hours, t.Version = nil, 0 // they stand elsewhere, and the script counts
+	r := teamRecord{Team: t}
+	if t.Strategy == Webhook {
+		r.AskMS = cmp.Or(t.WebhookMS, 2000)
+		r.Strategy, r.Fallback = t.Fallback, ""
+	}
+	return r
+}
+
+func (r teamRecord) team() Team {
+	t := r.Team
+	if r.AskMS > 0 {
+		t.Fallback, t.Strategy = t.Strategy, Webhook
+	}
+	return t
 }
 
 // settleAll recomputes every operator after settings changed; mark is that of
@@ -248,10 +290,11 @@ func (r *Registry) Teams(ctx context.Context, org switchboard.OrgID) ([]Team, er
 		if err != nil {
 			return nil, fmt.Errorf("team id %q: %w", id, err)
 		}
-		t := Team{}
-		if err := json.Unmarshal([]byte(raw), &t); err != nil {
+		var record teamRecord
+		if err := json.Unmarshal([]byte(raw), &record); err != nil {
 			return nil, fmt.Errorf("team %s: %w", id, err)
 		}
+		t := record.team()
 		t.ID = switchboard.TeamID(n)
 		if raw, ok := rest.Val()[hoursField(t.ID)]; ok {
 			if err := json.Unmarshal([]byte(raw), &t.Hours); err != nil {

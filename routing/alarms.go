@@ -29,6 +29,8 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 			return fmt.Errorf("no team: %q", id)
 		}
 		return r.Hours(ctx, org, switchboard.TeamID(n))
+	case presence.AlarmAsk:
+		return r.unanswered(ctx, org, id)
 	case presence.AlarmLost:
 		_, err := r.reg.Call(ctx, org, scriptLost, nil, r.once(), id)
 		return err

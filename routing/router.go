@@ -33,8 +33,11 @@ const (
 // Config of a Router. The zero value of each field is its default.
 type Config struct {
 	Retention, SilentAfter time.Duration
-	Registerer             prometheus.Registerer
-	Log                    *slog.Logger
+	// Ask is called with a question for a team's webhook; it must not wait. Nil: none
+	// is asked, and the fallback decides when the question's time is over.
+	Ask        func(org switchboard.OrgID, q Ask)
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
 }
 
 // Router gives each waiting chat to one operator who can take it, and takes it
@@ -250,6 +253,11 @@ func (r *Router) Match(ctx context.Context, org switchboard.OrgID) error {
 		if err != nil {
 			return err
 		}
+		questions := make([]string, max(0, reply.Len()-1))
+		for i := range questions {
+			questions[i] = reply.Text(i + 1)
+		}
+		r.ask(org, questions)
 		if reply.Int(0) == 0 {
 			return nil
 		}

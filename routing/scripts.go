@@ -17,9 +17,9 @@ func source(name string) string {
 	return string(b)
 }
 
-// matching returns a script behind the preludes: presence's, open.lua and match.lua.
+// matching returns a script behind the preludes: presence's, open.lua, webhook.lua and match.lua.
 func matching(names ...string) *presence.Script {
-	texts := []string{presence.Prelude(), source("open"), source("match")}
+	texts := []string{presence.Prelude(), source("open"), source("webhook"), source("match")}
 	for _, name := range names {
 		texts = append(texts, source(name))
 	}
@@ -39,6 +39,7 @@ var (
 	scriptSnapshot = matching("snapshot")
 	scriptHours    = matching("hours")
 	scriptDoors    = matching("doors")
+	scriptAdvise   = matching("advise")
 
 	scriptOffline     = presence.NewScript("offline", presence.Prelude(), source("offline"))
 	scriptOfflineDone = presence.NewScript("offline done", presence.Prelude(), source("offlinedone"))

@@ -109,9 +109,9 @@ func (s *Store) SetOrganization(ctx context.Context, o Organization) (Organizati
 }
 
 // ChangeOrganization replaces the settings of an organization, with an audit
-// entry that names by, and returns them. Its company and slug stay. Known is the
-// Version that the writer has seen, or AnyVersion. Other nodes see it within 5 s,
-// or when they are told to Forget. Errors: CodeInvalid with every problem,
+// entry that names by, and returns them. Its company and slug stay, and so does a
+// WebhookAllow that is nil here. Known is the Version that the writer has seen, or
+// AnyVersion. Other nodes see it within 5 s, or when they are told to Forget. Errors: CodeInvalid with every problem,
 // CodeNotFound, CodeConflict when the version has moved on.
 func (s *Store) ChangeOrganization(ctx context.Context, o Organization, known int64, by string) (Organization, error) {
 	for range 20 { // each time somebody else has written meanwhile
@@ -134,6 +134,9 @@ func (s *Store) ChangeOrganization(ctx context.Context, o Organization, known in
 				Message: fmt.Sprintf("the settings have changed; their version is %d now", old.Version)}
 		}
 		o.Company, o.Slug, o.Version = old.Company, old.Slug, old.Version+1
+		if o.WebhookAllow == nil {
+			o.WebhookAllow = old.WebhookAllow
+		}
 		if o, err = o.clean(); err != nil {
 			return o, err
 		}

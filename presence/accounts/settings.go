@@ -68,7 +68,8 @@ type Organization struct {
 	// visitors are told.
 	Preview bool `json:"preview,omitempty"`
 	// WebhookAllow are networks (CIDR) that its webhooks may reach besides public
-	// addresses: an installation's own, or a test's.
+	// addresses. They are the installation's to give, not a tenant's to take: the
+	// settings over HTTP show them and cannot change them.
 	WebhookAllow []string `json:"webhook_allow,omitempty"`
 	// WebhookKey numbers the secret that signs its webhooks; a change of it makes a
 	// new one (WebhookSecret).
