@@ -120,7 +120,7 @@ func (r *Registry) loadScripts(ctx context.Context, conn *redis.Conn, identity s
 	if done && !force {
 		return nil
 	}
-	for some := range slices.Chunk(allScripts, 8) { // the demo store compiles slowly, and a write has a deadline
+	for some := range slices.Chunk(allScripts, 2) { // the demo store compiles slowly, and each write has a deadline
 		pipe := conn.Pipeline()
 		for _, s := range some {
 			pipe.ScriptLoad(ctx, s.signed(r.cluster, identity).text)
