@@ -19,6 +19,7 @@ const (
 	CodeConflict     Code = "conflict"     // the thing has moved on (late accept, stale version)
 	CodeLeaving      Code = "leaving"      // a logout order waits for this operator: no new work
 	CodeClosed       Code = "closed"       // the chat is over; start a new one
+	CodeOffline      Code = "offline"      // nobody answers now; leave a message. RetryAfter: until it opens
 	CodeTooLarge     Code = "too_large"
 	CodeTooFast      Code = "too_fast"    // a limit; RetryAfter says when
 	CodeUnavailable  Code = "unavailable" // Redis does not answer; retry unchanged
@@ -32,7 +33,14 @@ type Error struct {
 	Message    string
 	Field      string        // the input field at fault, "" when none
 	RetryAfter time.Duration // 0 when retrying at once is fine or pointless
+	Problems   []Problem     // all that is wrong, where an input was looked through; the first is Field and Message
 	cause      error
+}
+
+// Problem is one thing that is wrong with an input of many fields.
+type Problem struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
 }
 
 // Error implements error.
@@ -60,6 +68,17 @@ func Invalid(field, message string) *Error {
 	return &Error{Code: CodeInvalid, Field: field, Message: message}
 }
 
+// InvalidAll returns a CodeInvalid error that names every problem of an input, nil
+// when there is none.
+func InvalidAll(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	e := Invalid(problems[0].Field, problems[0].Message)
+	e.Problems = problems
+	return e
+}
+
 // Wrap returns an error of a code with its cause kept for the log.
 func Wrap(code Code, message string, cause error) *Error {
 	return &Error{Code: code, Message: message, cause: cause}
@@ -81,5 +100,5 @@ func CodeOf(err error) Code {
 // Codes returns every code, for whoever counts by them.
 func Codes() []Code {
 	return []Code{CodeInvalid, CodeUnauthorized, CodeExpired, CodeLoggedOut, CodeForbidden, CodeNotFound, CodeConflict,
-		CodeLeaving, CodeClosed, CodeTooLarge, CodeTooFast, CodeUnavailable, CodeInternal}
+		CodeLeaving, CodeClosed, CodeOffline, CodeTooLarge, CodeTooFast, CodeUnavailable, CodeInternal}
 }

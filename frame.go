@@ -197,6 +197,7 @@ type Chat struct {
 	Visitor  *Visitor   `json:"visitor,omitempty"`  // to operators only
 	Operator *Colleague `json:"operator,omitempty"` // once somebody holds it
 	Place    int64      `json:"place,omitempty"`    // 1 is next; only while waiting
+	Opens    int64      `json:"opens,omitempty"`    // Unix ms: it waits for its team to open; only where that is known
 	Since    int64      `json:"since,omitempty"`    // when the chat was started, Unix ms
 	Pos      Position   `json:"pos,omitempty"`      // position of the last message
 	Here     *bool      `json:"here,omitempty"`     // to operators: is the visitor connected

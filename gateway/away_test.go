@@ -162,8 +162,7 @@ func (cl *cluster) returns(n *node, token string) *peer {
 
 // load samples how many commands a server carries out in each half second.
 type load struct {
-	rdb  *redis.Client
-	last float64
+	rdb *redis.Client
 }
 
 func (l *load) commands(t *testing.T) float64 {

@@ -31,7 +31,7 @@ func (s shape) read(t *testing.T, what string, r reply) (code, field string) {
 		t.Errorf("%s: no JSON object: %d %s", what, r.status, r.body)
 		return "", ""
 	}
-	names := []string{"code", "message", "field", "retry_ms"}
+	names := []string{"code", "message", "field", "retry_ms", "problems"}
 	switch s {
 	case ccaiOwn:
 		names = []string{"message", "field"}

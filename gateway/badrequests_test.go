@@ -46,6 +46,19 @@ func badOurs() []badRequest {
 		{"GET", "/v1/chats/CHAT/messages?n=201", "op", "", 400, "invalid", "n"},
 		{"GET", "/v1/chats/CHAT/messages", "company", "", 403, "forbidden", ""},
 
+		{"GET", "/v1/teams/x", "boss", "", 400, "invalid", "id"},
+		{"GET", "/v1/teams/-1", "boss", "", 400, "invalid", "id"},
+		{"PUT", "/v1/teams/0", "boss", `{"name":"A"}`, 403, "forbidden", ""},
+		{"POST", "/v1/teams", "boss", `{"name":"A"}`, 403, "forbidden", ""},
+		{"POST", "/v1/offline", "op", `{}`, 403, "forbidden", ""},
+		{"POST", "/v1/offline", "visitor", `{"cmid":5}`, 400, "invalid", "cmid"},
+		{"POST", "/v1/offline", "visitor", `{"cmid":"a","email":"none","text":"x"}`, 400, "invalid", "email"},
+		{"POST", "/v1/offline", "visitor", `{"cmid":"a","email":"a@b.example","text":"x","team":987654}`, 400, "invalid", "team"},
+		{"GET", "/v1/offline?before=0", "boss", "", 400, "invalid", "before"},
+		{"GET", "/v1/offline?n=201", "boss", "", 400, "invalid", "n"},
+		{"POST", "/v1/offline/x/done", "boss", "", 400, "invalid", "id"},
+		{"POST", "/v1/offline/1/done", "boss", "", 404, "not_found", "id"},
+
 		{"POST", "/v1/logouts", "op", `{"agents":[OP]}`, 403, "forbidden", ""},
 		{"POST", "/v1/logouts", "boss", `{}`, 400, "invalid", "agents"},
 		{"POST", "/v1/logouts", "boss", `{"agents":[],"teams":[],"networks":[]}`, 400, "invalid", "agents"},
@@ -83,7 +96,7 @@ func badOurs() []badRequest {
 	rows = append(rows, badRequest{"POST", "/v1/logouts", "boss", `{"networks":["0.0.0.0/1","128.0.0.0/1"]}`, 400, "invalid", "networks"},
 		badRequest{"POST", "/v1/logouts", "boss", `{"networks":[` + strings.TrimSuffix(strings.Repeat(`"192.0.2.1",`, 1001), ",") + `]}`, 400, "invalid", "networks"})
 	// Everything that needs a person's token, without a good one.
-	for _, path := range []string{"GET /v1/teams", "GET /v1/chats/CHAT/messages", "POST /v1/logouts", "GET /v1/logouts/1"} {
+	for _, path := range []string{"GET /v1/teams", "GET /v1/chats/CHAT/messages", "POST /v1/logouts", "GET /v1/logouts/1", "GET /v1/teams/0", "PUT /v1/teams/0", "POST /v1/teams", "GET /v1/offline", "POST /v1/offline/1/done"} {
 		method, path, _ := strings.Cut(path, " ")
 		for auth, code := range map[string]switchboard.Code{
 			"": "unauthorized", "Authorization: Bearer": "unauthorized", "Authorization: Bearer garbage": "unauthorized", "Authorization: Basic eDp5": "unauthorized",

@@ -95,3 +95,26 @@ func TestPagesSurviveSleepAndDeadNetworks(t *testing.T) {
 	t.Logf("%s", out)
 	cl.check()
 }
+
+// TestClosedTeamInARealBrowser: the widget of a closed team takes a message, or a
+// place in the line until it opens, and nothing that was written is lost when it
+// closes in between.
+func TestClosedTeamInARealBrowser(t *testing.T) {
+	cl := newCluster(t, 1)
+	team, err := cl.accounts.NextTeam(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.admin.PutTeam(t.Context(), cl.org.ID, presence.Team{ID: team, Name: "Sales"}); err != nil {
+		t.Fatal(err)
+	}
+	admin := cl.operator("Ada", switchboard.RoleAdmin, 1)
+	cmd := exec.CommandContext(t.Context(), "node", "browser/offline.mjs")
+	cmd.Dir = "../web"
+	cmd.Env = append(os.Environ(), "BASE_A=http://"+cl.nodes[0].Addr(), "ORG="+strconv.FormatInt(int64(cl.org.ID), 10),
+		"TEAM="+strconv.FormatInt(int64(team), 10), "ADMIN_TOKEN="+cl.token(admin))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cl.check()
+}

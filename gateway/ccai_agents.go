@@ -202,8 +202,8 @@ const (
 	ccaiMostPer = 100
 )
 
-// page cuts a list to the page that a request asks for (page from 1, per).
-func page[T any](w http.ResponseWriter, r *http.Request, all []T) ([]T, error) {
+// agentPage cuts a list to the page that a request asks for (page from 1, per).
+func agentPage[T any](w http.ResponseWriter, r *http.Request, all []T) ([]T, error) {
 	at, err := number(r, "page", 1, 1<<31)
 	if err != nil {
 		return nil, err
@@ -250,7 +250,7 @@ func (s *ccai) agents(w http.ResponseWriter, r *http.Request, org accounts.Organ
 		return op.Account == switchboard.AccountDeleted || len(ids) > 0 && !slices.Contains(ids, strconv.FormatInt(int64(op.ID), 10)) ||
 			len(numbers) > 0 && !slices.Contains(numbers, op.Number)
 	})
-	if ops, err = page(w, r, ops); err != nil {
+	if ops, err = agentPage(w, r, ops); err != nil {
 		return err
 	}
 	out := []ccaiAgentObject{}
@@ -359,7 +359,7 @@ func (s *ccai) activity(w http.ResponseWriter, r *http.Request, org accounts.Org
 	if err != nil {
 		return err
 	}
-	if entries, err = page(w, r, entries); err != nil {
+	if entries, err = agentPage(w, r, entries); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, entries)

@@ -221,16 +221,9 @@ func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || id <= 0 {
 		return switchboard.Invalid("id", "a chat's id")
 	}
-	before, n := int64(0), 50
-	if q := r.URL.Query().Get("before"); q != "" {
-		if before, err = strconv.ParseInt(q, 10, 64); err != nil || before < 1 {
-			return switchboard.Invalid("before", "a message's seq")
-		}
-	}
-	if q := r.URL.Query().Get("n"); q != "" {
-		if n, err = strconv.Atoi(q); err != nil || n < 1 || n > 200 {
-			return switchboard.Invalid("n", "1 to 200")
-		}
+	before, n, err := page(r, "a message's seq")
+	if err != nil {
+		return err
 	}
 	chat, err := s.router.Find(r.Context(), claims.Org, switchboard.ChatID(id))
 	if err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime"
 	"time"
@@ -28,6 +29,8 @@ type Config struct {
 	ProxyProtocol  bool           // the trusted proxies begin every connection with a PROXY header, v1 or v2
 	Drain          time.Duration  // over which clients are sent away at a stop; default 10 s
 	Store          string         // what /readyz calls the store: redis, embedded or demo
+
+	Resolver *net.Resolver // of webhooks' names; nil: the machine's
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // a registry of this node's own

@@ -44,6 +44,7 @@ var answers = map[switchboard.Code]answer{
 	switchboard.CodeConflict:     {http.StatusConflict, switchboard.CloseProtocol, 0}, // read again, then decide
 	switchboard.CodeLeaving:      {http.StatusConflict, switchboard.CloseLoggedOut, 0},
 	switchboard.CodeClosed:       {http.StatusGone, switchboard.CloseProtocol, 0},
+	switchboard.CodeOffline:      {http.StatusConflict, switchboard.CloseProtocol, 0},
 	switchboard.CodeTooLarge:     {http.StatusRequestEntityTooLarge, closeTooBig, 0},
 	switchboard.CodeTooFast:      {http.StatusTooManyRequests, switchboard.CloseTooFast, defaultRetry},
 	switchboard.CodeUnavailable:  {http.StatusServiceUnavailable, closeTryLater, defaultRetry},
@@ -56,6 +57,8 @@ type errorBody struct {
 	Message string           `json:"message"`
 	Field   string           `json:"field,omitempty"`
 	RetryMS int64            `json:"retry_ms,omitempty"`
+	// Problems are all of them where a whole input was looked through.
+	Problems []switchboard.Problem `json:"problems,omitempty"`
 }
 
 // outward returns what a client may know of an error, and its answer. What is
@@ -77,7 +80,7 @@ func outward(err error) (errorBody, answer) {
 	if e.RetryAfter > 0 {
 		retry = e.RetryAfter
 	}
-	return errorBody{Code: e.Code, Message: e.Message, Field: e.Field, RetryMS: ceil(retry, time.Millisecond)}, a
+	return errorBody{Code: e.Code, Message: e.Message, Field: e.Field, RetryMS: ceil(retry, time.Millisecond), Problems: e.Problems}, a
 }
 
 // ceil rounds up: a client that comes back early is refused again.

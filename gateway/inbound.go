@@ -75,9 +75,13 @@ func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor i
 	}
 }
 
-// heard takes a broadcast: something watchers may want to see, or an order that
-// this node must look through its addresses for.
+// heard takes a broadcast: something watchers may want to see, settings that have
+// changed, or an order that this node must look through its addresses for.
 func (s *Server) heard(e routing.Event) {
+	if e.Topic == topicSettings {
+		s.accounts.Forget(e.Org)
+		return
+	}
 	if e.Topic != "order" && e.Topic != topicLogouts {
 		s.board.heard(e)
 		return

@@ -170,7 +170,7 @@ func visitorOf(c routing.Chat) *switchboard.Visitor {
 // chatFrame is where a chat stands, as its parties may see it: a visitor learns
 // nothing of offers.
 func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
-	f := switchboard.Chat{T: switchboard.KindChat, Chat: c.ID, State: c.State, Team: c.Team, Since: c.Since, Place: c.Place, Reason: c.Reason}
+	f := switchboard.Chat{T: switchboard.KindChat, Chat: c.ID, State: c.State, Team: c.Team, Since: c.Since, Place: c.Place, Opens: c.Opens, Reason: c.Reason}
 	if c.Operator != 0 && c.State != switchboard.ChatOffered {
 		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name}
 	}

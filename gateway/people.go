@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence/accounts"
+	"github.com/switchboard/switchboard/routing"
 )
 
 // accessLife is how long a person's access token lives; it is renewed with the
@@ -201,8 +202,8 @@ func (s *Server) teamRows(ctx context.Context, org switchboard.OrgID) ([]teamRow
 	return rows, nil
 }
 
-// getWidget tells a widget what it may offer. It needs no token: it is what the
-// customer's page shows to everybody.
+// getWidget tells a widget what it may offer, and whether anybody answers now. It
+// needs no token: it is what the customer's page shows to everybody.
 func (s *Server) getWidget(w http.ResponseWriter, r *http.Request) error {
 	id, err := strconv.ParseInt(r.URL.Query().Get("org"), 10, 64)
 	if err != nil || id <= 0 {
@@ -212,26 +213,40 @@ func (s *Server) getWidget(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	teams, err := s.teamRows(r.Context(), org.ID)
+	rows, err := s.teamRows(r.Context(), org.ID)
 	if err != nil {
 		return err
+	}
+	ids := []switchboard.TeamID{0}
+	for _, row := range rows {
+		ids = append(ids, row.ID)
+	}
+	doors, err := s.router.Doors(r.Context(), org.ID, ids)
+	if err != nil {
+		return err
+	}
+	teams := []widgetTeam{}
+	for i, row := range rows {
+		teams = append(teams, widgetTeam{row, doorOf(doors[i+1])})
 	}
 	s.writeJSON(w, http.StatusOK, struct {
 		Org   switchboard.OrgID `json:"org"`
 		Name  string            `json:"name"`
-		Teams []teamRow         `json:"teams"`
-	}{org.ID, org.Name, teams})
+		Teams []widgetTeam      `json:"teams"`
+		door                    // of everyone, for a chat without a team
+	}{org.ID, org.Name, teams, doorOf(doors[0])})
 	return nil
 }
 
-func (s *Server) getTeams(w http.ResponseWriter, r *http.Request) error {
-	claims, err := s.operatorOf(r)
-	if err != nil {
-		return err
-	}
-	rows, err := s.teamRows(r.Context(), claims.Org)
-	if err == nil {
-		s.writeJSON(w, http.StatusOK, rows)
-	}
-	return err
+// door is what a chat that was started now would meet.
+type door struct {
+	Answer string `json:"answer"`          // serve, hold (waits for the opening) or form (leave a message)
+	Opens  int64  `json:"opens,omitempty"` // Unix ms of the next opening, while closed and where it is known
+}
+
+func doorOf(d routing.Door) door { return door{d.Answer, d.Opens} }
+
+type widgetTeam struct {
+	teamRow
+	door
 }

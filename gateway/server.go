@@ -42,6 +42,7 @@ type Server struct {
 	degraded *degraded
 	resyncs  *resyncs
 	idles    *idles
+	webhooks *webhooks
 
 	orderBoard *orderBoard
 	openOrders *openOrders
@@ -119,7 +120,10 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	}
 	r := s.cfg.Routing
 	r.Log, r.Registerer = s.log, s.cfg.Registerer
+	s.webhooks = newWebhooks(s.accounts, s.cfg.Resolver, s.cfg.Registerer, s.log)
+	r.Ask = s.webhooks.add
 	s.router = routing.New(s.reg, s.cfg.Redis, r)
+	s.webhooks.router = s.router
 	s.hub = hub.New(s.cfg.Hub, hub.Handlers{Frame: s.frame, Closed: s.closed, Expired: s.expired, Refresh: s.refresh}, s.cfg.Registerer, s.log)
 	s.board = newBoard(s.hub, s.reg, s.router, s.degraded.age, s.log)
 	s.orderBoard, s.openOrders = newOrderBoard(s.hub, s.reg, s.log), newOpenOrders(s.reg)
@@ -163,7 +167,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("subscribe to the node's inboxes: %w", err), s.closeListeners())
 	}
 	leaseWG.Go(func() { leaseErr = s.reg.Run(lease, s.router.Ring) })
-	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.tidy, s.resync, s.watchStore, s.retryLeaves} {
+	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.tidy, s.resync, s.watchStore, s.retryLeaves, s.webhooks.run} {
 		workWG.Go(func() { run(work) })
 	}
 	socketWG.Go(func() { s.hub.Run(sockets) }) // returns nil only

@@ -128,6 +128,8 @@ func (r *Registry) answer(ctx context.Context, alarm string, ring func(context.C
 	case alarmCut:
 		_, err := r.Call(ctx, org, scriptCut, nil, id)
 		return err
+	case alarmSettle:
+		return r.settleAgain(ctx, org)
 	case alarmOrder:
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {

@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,12 +121,14 @@ func (r *Registry) loadScripts(ctx context.Context, conn *redis.Conn, identity s
 	if done && !force {
 		return nil
 	}
-	pipe := conn.Pipeline()
-	for _, s := range allScripts {
-		pipe.ScriptLoad(ctx, s.signed(r.cluster, identity).text)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return r.storeError("load scripts", err)
+	for some := range slices.Chunk(allScripts, 2) { // the demo store compiles slowly, and each write has a deadline
+		pipe := conn.Pipeline()
+		for _, s := range some {
+			pipe.ScriptLoad(ctx, s.signed(r.cluster, identity).text)
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return r.storeError("load scripts", err)
+		}
 	}
 	r.ids.mu.Lock()
 	r.ids.loaded[identity] = true

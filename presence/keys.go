@@ -31,10 +31,10 @@ import (
 //	{T}:due               zset    every deadline -> Redis ms               work in progress
 //	{T}:own:<inc>         set     org/person edges of an incarnation       its sockets; reaped
 //	{T}:orgs              set     organizations of the partition           organizations
-//	o:org                 hash    counters, floor                          ten fields
+//	o:org                 hash    counters, floor, rules of opening hours  ten fields, and one a team
 //	o:op                  hash    operator id -> record (JSON)             operators
 //	o:link                hash    person -> incarnations, "-" in grace     people here
-//	o:free                zset    team:operator -> strategy's score        routable operators x teams
+//	o:free                zset    team:operator -> strategy's score; < 0: at work, not free   operators at work x teams
 //	o:queue               zset    waiting chat -> place                    waiting chats
 //	o:chat                hash    open chat -> record (JSON)               open chats
 //	o:team                hash    team id -> settings (JSON)               256
@@ -54,14 +54,15 @@ const prefix = "sb:"
 
 // Deadlines in {T}:due are named kind/org/id.
 const (
-	alarmGrace = "grace" // person: a lost socket's grace is over
-	alarmWrap  = "wrap"  // operator: wrap-up is over
-	alarmCall  = "call"  // operator/call: a call's lease is over
-	alarmUntil = "until" // operator: a temporary status ends
-	alarmIdle  = "idle"  // operator: idle, and was busy or put back to work
-	alarmFlap  = "flap"  // operator: automatic changes of the status were stopped
-	alarmOrder = "order" // order: a logout order is not finished, or is to begin
-	alarmCut   = "cut"   // operator: the time that a logout leaves for work is over
+	alarmGrace  = "grace"  // person: a lost socket's grace is over
+	alarmWrap   = "wrap"   // operator: wrap-up is over
+	alarmCall   = "call"   // operator/call: a call's lease is over
+	alarmUntil  = "until"  // operator: a temporary status ends
+	alarmIdle   = "idle"   // operator: idle, and was busy or put back to work
+	alarmFlap   = "flap"   // operator: automatic changes of the status were stopped
+	alarmOrder  = "order"  // order: a logout order is not finished, or is to begin
+	alarmCut    = "cut"    // operator: the time that a logout leaves for work is over
+	alarmSettle = "settle" // 0: settings changed, operators have yet to be recomputed
 
 	// Those below are answered by routing.
 
@@ -71,6 +72,8 @@ const (
 	AlarmLost   = "lost"   // operator: offline with chats left
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
+	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer
+	AlarmHours  = "hours"  // team: it opens or closes, or its hours must be compiled anew
 )
 
 const (

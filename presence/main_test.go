@@ -205,11 +205,11 @@ func (s *site) link(person switchboard.PersonID) string {
 // free reports whether an operator may be given chats of a team.
 func (s *site) free(team switchboard.TeamID, op switchboard.OperatorID) bool {
 	s.t.Helper()
-	_, err := s.rdb.ZScore(s.ctx, s.key("free"), fmt.Sprintf("%d:%d", team, op)).Result()
+	score, err := s.rdb.ZScore(s.ctx, s.key("free"), fmt.Sprintf("%d:%d", team, op)).Result()
 	if err != redis.Nil {
 		s.must(err)
 	}
-	return err == nil
+	return err == nil && score >= 0 // below: at work, not free
 }
 
 // due returns the deadlines of the site's organization, kind/id.

@@ -94,6 +94,7 @@ var (
 	scriptSignOut    = ledger("signout")
 	scriptOperators  = ledger("operators")
 	scriptTeam       = ledger("team")
+	scriptAnnounce   = ledger("announce")
 	scriptResettle   = ledger("resettle")
 	scriptOrder      = ledger("order")
 	scriptOrderMore  = ledger("ordermore")

@@ -1,11 +1,19 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/switchboard/switchboard"
 )
@@ -19,41 +27,81 @@ const (
 	RoundRobin = "round_robin"
 	// Mod takes index chatId mod count of the routable operators by id.
 	Mod = "mod"
+	// Webhook asks an address of the customer's, and falls back to another strategy
+	// when it names nobody who can take the chat, or does not answer in time.
+	Webhook = "webhook"
+)
+
+// What happens to a chat that is started while its team is closed, and while
+// nobody of it is here and Available (routing/scripts/open.lua has the table).
+const (
+	// AnswerForm refuses the chat: the visitor may leave a message. The default
+	// while closed.
+	AnswerForm = "form"
+	// AnswerQueue lets it wait: for the opening, or for somebody to come. The default
+	// while open.
+	AnswerQueue = "queue"
+	// AnswerServe gives it to whoever is there although the team is closed.
+	AnswerServe = "serve"
 )
 
 // Team holds a team's settings. The settings of team 0 (everyone) are those of
-// the organization: its Limit is the default of every operator, and its WrapMS
-// counts after any work.
+// the organization: its Limit is the default of every operator, its WrapMS
+// counts after any work, and its Hours are those of every team without its own.
+// It has more fields than a struct should: each is a setting.
 type Team struct {
 	ID         switchboard.TeamID `json:"-"`
 	Name       string             `json:"name"`
-	Strategy   string             `json:"strategy,omitempty"`    // LeastLoaded, RoundRobin or Mod
+	Strategy   string             `json:"strategy,omitempty"`    // LeastLoaded, RoundRobin, Mod or Webhook
 	Limit      int                `json:"limit,omitempty"`       // team 0: chats an operator holds at a time, 1 to 250; default 5
 	AutoAccept bool               `json:"auto_accept,omitempty"` // a chat is the operator's without an offer
 	OfferMS    int64              `json:"offer_ms,omitempty"`    // time to accept, 1,000 to 600,000; default 15,000
 	WrapMS     int64              `json:"wrap_ms,omitempty"`     // team 0: wrap-up after the last work, 0 to 3,600,000
 	IdleMS     int64              `json:"idle_ms,omitempty"`     // team 0: who does nothing for so long is Away, 10,000 to 86,400,000; 0: never
 	Routable   []string           `json:"routable,omitempty"`    // team 0: intents besides Available that mean work, at most 20
+	Webhook    string             `json:"webhook,omitempty"`     // the address that strategy Webhook asks
+	WebhookMS  int64              `json:"webhook_ms,omitempty"`  // time for its answer, 100 to 10,000; default 2,000
+	Fallback   string             `json:"fallback,omitempty"`    // strategy without its answer: LeastLoaded, RoundRobin or Mod
+	Hours      *Hours             `json:"hours,omitempty"`       // nil: those of team 0; without any always open
+	Closed     string             `json:"closed,omitempty"`      // while closed: AnswerForm, AnswerQueue or AnswerServe
+	Unstaffed  string             `json:"unstaffed,omitempty"`   // while nobody is here: AnswerQueue or AnswerForm
+	Version    int64              `json:"version,omitempty"`     // of these settings; the store counts it
 }
 
-func (t Team) validate() error {
-	switch {
-	case t.Name == "" || len(t.Name) > 100:
-		return switchboard.Invalid("name", "1 to 100 bytes")
-	case !slices.Contains([]string{"", LeastLoaded, RoundRobin, Mod}, t.Strategy):
-		return switchboard.Invalid("strategy", "one of least_loaded, round_robin, mod")
-	case t.Limit < 0 || t.Limit > 250:
-		return switchboard.Invalid("limit", "0 to 250")
-	case t.OfferMS != 0 && (t.OfferMS < 1000 || t.OfferMS > 600_000):
-		return switchboard.Invalid("offer_ms", "1000 to 600000")
-	case t.WrapMS < 0 || t.WrapMS > 3_600_000:
-		return switchboard.Invalid("wrap_ms", "0 to 3600000")
-	case t.IdleMS != 0 && (t.IdleMS < 10_000 || t.IdleMS > 86_400_000):
-		return switchboard.Invalid("idle_ms", "10000 to 86400000, or 0")
-	case len(t.Routable) > 20 || slices.ContainsFunc(t.Routable, unmapped):
-		return switchboard.Invalid("routable", "at most 20 custom statuses")
+// problems lists all that is wrong with the settings; fields begin with at.
+func (t Team) problems(at string) (list []switchboard.Problem) {
+	check := func(ok bool, field, message string) {
+		if !ok {
+			list = append(list, switchboard.Problem{Field: at + field, Message: message})
+		}
 	}
-	return nil
+	oneOf := func(value, field string, known ...string) {
+		check(value == "" || slices.Contains(known, value), field, "one of "+strings.Join(known, ", "))
+	}
+	check(t.Name != "" && len(t.Name) <= 100 && utf8.ValidString(t.Name), "name", "1 to 100 bytes")
+	oneOf(t.Strategy, "strategy", LeastLoaded, RoundRobin, Mod, Webhook)
+	oneOf(t.Fallback, "fallback", LeastLoaded, RoundRobin, Mod)
+	check(t.WebhookMS == 0 || t.WebhookMS >= 100 && t.WebhookMS <= 10_000, "webhook_ms", "100 to 10000")
+	check(t.Strategy != Webhook || t.Webhook != "", "webhook", "strategy webhook needs an address")
+	check(t.Webhook == "" || webAddress(t.Webhook), "webhook", "an address such as https://shop.example/route, without user and fragment")
+	check(t.Limit >= 0 && t.Limit <= 250, "limit", "0 to 250")
+	check(t.OfferMS == 0 || t.OfferMS >= 1000 && t.OfferMS <= 600_000, "offer_ms", "1000 to 600000")
+	check(t.WrapMS >= 0 && t.WrapMS <= 3_600_000, "wrap_ms", "0 to 3600000")
+	check(t.IdleMS == 0 || t.IdleMS >= 10_000 && t.IdleMS <= 86_400_000, "idle_ms", "10000 to 86400000, or 0")
+	check(len(t.Routable) <= 20 && !slices.ContainsFunc(t.Routable, unmapped), "routable", "at most 20 custom statuses")
+	oneOf(t.Closed, "closed", AnswerForm, AnswerQueue, AnswerServe)
+	oneOf(t.Unstaffed, "unstaffed", AnswerQueue, AnswerForm)
+	if t.Hours != nil {
+		list = append(list, t.Hours.problems(at+"hours")...)
+	}
+	return list
+}
+
+// webAddress reports whether a webhook may be set to an address; where it leads is
+// looked at when it is asked.
+func webAddress(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && len(raw) <= 2048 && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.Fragment == ""
 }
 
 // unmapped: statuses of our own mean what they mean.
@@ -65,74 +113,233 @@ func unmapped(status string) bool {
 	return switchboard.Computed(status) || switchboard.Automatic(status)
 }
 
-// PutTeam creates a team or changes its settings, and recomputes its operators.
-// Errors: CodeInvalid names the field, CodeConflict when the organization has
-// 256 teams.
+// TeamChange replaces a team's settings, or creates it.
+type TeamChange struct {
+	Team
+	// Known is the Version that the writer has seen: the change is refused when it
+	// is another by now (S-3). 0 creates a team; AnyVersion replaces what is there.
+	Known int64
+}
+
+// AnyVersion writes settings whatever they were before.
+const AnyVersion = -1
+
+// PutTeam creates a team or changes its settings, whatever they were; see
+// ChangeTeams.
 func (r *Registry) PutTeam(ctx context.Context, org switchboard.OrgID, t Team) error {
-	if err := r.putTeam(ctx, org, t, "0"); err != nil {
-		return err
+	_, err := r.ChangeTeams(ctx, org, "administrator", []TeamChange{{t, AnyVersion}})
+	return err
+}
+
+// ChangeTeams writes the settings of teams, all or none, with an audit entry for
+// each that names by, and recomputes the organization's operators; chats that
+// wait are looked at again (A-2). It returns the new versions. Errors:
+// CodeInvalid with every problem (of change i as teams[i].field, unless there is
+// one change only), CodeConflict when a version has moved on or the organization
+// has 256 teams, CodeNotFound.
+func (r *Registry) ChangeTeams(ctx context.Context, org switchboard.OrgID, by string, changes []TeamChange) ([]int64, error) {
+	reply, err := r.writeTeams(ctx, org, by, "0", changes)
+	if err != nil {
+		return nil, err
 	}
+	versions := make([]int64, len(changes))
+	for i := range versions {
+		versions[i] = reply.Int(i + 1)
+	}
+	// Should this node die now, the deadline that the script left does the rest.
+	return versions, r.settleAll(ctx, org, reply.Int(0))
+}
+
+// writeTeams writes settings; keep "1" leaves a team that is there as it is.
+func (r *Registry) writeTeams(ctx context.Context, org switchboard.OrgID, by, keep string, changes []TeamChange) (Reply, error) {
+	var problems []switchboard.Problem
+	args := []any{keep, by}
+	for i, c := range changes {
+		at := ""
+		if len(changes) > 1 {
+			at = fmt.Sprintf("teams[%d].", i)
+		}
+		if more := c.problems(at); len(more) > 0 {
+			problems = append(problems, more...)
+			continue
+		}
+		row, err := c.row(time.Now())
+		if err != nil {
+			return Reply{}, err
+		}
+		args = append(args, row...)
+	}
+	if err := switchboard.InvalidAll(problems); err != nil {
+		return Reply{}, err
+	}
+	reply, err := r.Call(ctx, org, scriptTeam, []string{r.Partition(org).key("orgs")}, args...)
+	if err != nil {
+		return reply, err
+	}
+	switch reply.Status {
+	case "FULL":
+		return reply, switchboard.Errorc(switchboard.CodeConflict, "an organization has at most 256 teams")
+	case "NOTFOUND":
+		return reply, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "team", Message: "the organization has no team " + reply.Text(0)}
+	case "STALE":
+		return reply, &switchboard.Error{Code: switchboard.CodeConflict, Field: "version",
+			Message: fmt.Sprintf("the settings of team %s have changed; their version is %s now", reply.Text(0), reply.Text(1))}
+	}
+	return reply, nil
+}
+
+// row is what the script takes for one change.
+func (c TeamChange) row(now time.Time) ([]any, error) {
+	audit, err := json.Marshal(c.Team)
+	if err != nil {
+		return nil, err
+	}
+	hours, open, until := "", "-", int64(0)
+	if c.Hours != nil {
+		raw, err := json.Marshal(c.Hours)
+		if err != nil {
+			return nil, err
+		}
+		hours = string(raw)
+		if open, until, err = c.Hours.compiled(now); err != nil {
+			return nil, err
+		}
+	}
+	record, err := json.Marshal(recordOf(c.Team))
+	return []any{int64(c.ID), string(record), hours, open, until, c.Known, string(audit)}, err
+}
+
+// teamRecord is a team as scripts read it: its strategy is the one that orders
+// operators, and ask_ms says that a webhook is asked before.
+type teamRecord struct {
+	Team
+	AskMS int64 `json:"ask_ms,omitempty"`
+}
+
+func recordOf(t Team) teamRecord {
+	t.Hours, t.Version = nil, 0 // they stand elsewhere, and the script counts
+	r := teamRecord{Team: t}
+	if t.Strategy == Webhook {
+		r.AskMS = cmp.Or(t.WebhookMS, 2000)
+		r.Strategy, r.Fallback = t.Fallback, ""
+	}
+	return r
+}
+
+func (r teamRecord) team() Team {
+	t := r.Team
+	if r.AskMS > 0 {
+		t.Fallback, t.Strategy = t.Strategy, Webhook
+	}
+	return t
+}
+
+// settleAll recomputes every operator after settings changed; mark is that of
+// the change, and its deadline goes when all is done.
+func (r *Registry) settleAll(ctx context.Context, org switchboard.OrgID, mark int64) error {
 	ops, err := r.Operators(ctx, org)
 	if err != nil {
 		return err
 	}
 	for part := range slices.Chunk(ops, 250) {
-		ids := make([]any, len(part))
-		for i, op := range part {
-			ids[i] = int64(op.ID)
+		ids := []any{""}
+		for _, op := range part {
+			ids = append(ids, int64(op.ID))
 		}
 		if _, err := r.Call(ctx, org, scriptResettle, nil, ids...); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err = r.Call(ctx, org, scriptResettle, nil, mark)
+	return err
 }
 
-// putTeam writes a team's settings; keep "1" leaves a team that is there as it is.
-func (r *Registry) putTeam(ctx context.Context, org switchboard.OrgID, t Team, keep string) error {
-	if err := t.validate(); err != nil {
-		return err
+// settleAgain is settleAll for a change that somebody else did not finish.
+func (r *Registry) settleAgain(ctx context.Context, org switchboard.OrgID) error {
+	mark, err := r.rdb.HGet(ctx, r.Partition(org).Key(org, "org"), "settings").Int64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return r.storeError("settings", err)
 	}
-	raw, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	orgs := r.Partition(org).key("orgs")
-	reply, err := r.Call(ctx, org, scriptTeam, []string{orgs}, int64(t.ID), string(raw), keep)
-	if err != nil {
-		return err
-	}
-	if reply.Status == "FULL" {
-		return switchboard.Errorc(switchboard.CodeConflict, "an organization has at most 256 teams")
-	}
-	return nil
+	return r.settleAll(ctx, org, mark)
+}
+
+// Announce broadcasts a topic of an organization to the nodes that serve it.
+func (r *Registry) Announce(ctx context.Context, org switchboard.OrgID, topic string) error {
+	_, err := r.Call(ctx, org, scriptAnnounce, nil, topic)
+	return err
 }
 
 // EnsureOrg makes an organization ready for work: its team 0, everyone, unless
 // it has one. Doing it again changes nothing, whoever sets the team meanwhile.
 func (r *Registry) EnsureOrg(ctx context.Context, org switchboard.OrgID) error {
-	return r.putTeam(ctx, org, Team{ID: 0, Name: "Everyone"}, "1")
+	_, err := r.writeTeams(ctx, org, "", "1", []TeamChange{{Team{ID: 0, Name: "Everyone"}, AnyVersion}})
+	return err
 }
 
 // Teams returns an organization's teams by id, team 0 first.
 func (r *Registry) Teams(ctx context.Context, org switchboard.OrgID) ([]Team, error) {
-	all, err := r.rdb.HGetAll(ctx, r.Partition(org).Key(org, "team")).Result()
-	if err != nil {
+	p := r.Partition(org)
+	pipe := r.rdb.Pipeline()
+	teams, rest := pipe.HGetAll(ctx, p.Key(org, "team")), pipe.HGetAll(ctx, p.Key(org, "org"))
+	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, r.storeError("teams", err)
 	}
-	out := make([]Team, 0, len(all))
-	for id, raw := range all {
+	out := make([]Team, 0, len(teams.Val()))
+	for id, raw := range teams.Val() {
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("team id %q: %w", id, err)
 		}
-		t := Team{}
-		if err := json.Unmarshal([]byte(raw), &t); err != nil {
+		var record teamRecord
+		if err := json.Unmarshal([]byte(raw), &record); err != nil {
 			return nil, fmt.Errorf("team %s: %w", id, err)
 		}
+		t := record.team()
 		t.ID = switchboard.TeamID(n)
+		if raw, ok := rest.Val()[hoursField(t.ID)]; ok {
+			if err := json.Unmarshal([]byte(raw), &t.Hours); err != nil {
+				return nil, fmt.Errorf("hours of team %s: %w", id, err)
+			}
+		}
 		out = append(out, t)
 	}
 	slices.SortFunc(out, func(a, b Team) int { return int(a.ID - b.ID) })
 	return out, nil
+}
+
+// Team returns one team. Errors: CodeNotFound.
+func (r *Registry) Team(ctx context.Context, org switchboard.OrgID, id switchboard.TeamID) (Team, error) {
+	all, err := r.Teams(ctx, org)
+	if err != nil {
+		return Team{}, err
+	}
+	for _, t := range all {
+		if t.ID == id {
+			return t, nil
+		}
+	}
+	return Team{}, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "team", Message: fmt.Sprintf("the organization has no team %d", id)}
+}
+
+// hoursField is where the rules of a team's hours stand in o:org: scripts read
+// teams all the time and rules never.
+func hoursField(id switchboard.TeamID) string { return "hours:" + strconv.FormatInt(int64(id), 10) }
+
+// CompiledHours reads the rules of a team's hours and returns them as they are
+// stored, "" for none, with what scripts read instead: when it is open, and until
+// when that is known.
+func (r *Registry) CompiledHours(ctx context.Context, org switchboard.OrgID, id switchboard.TeamID) (rules, open string, until int64, err error) {
+	rules, err = r.rdb.HGet(ctx, r.Partition(org).Key(org, "org"), hoursField(id)).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", "", 0, nil
+	}
+	if err != nil {
+		return "", "", 0, r.storeError("hours", err)
+	}
+	var h Hours
+	if err := json.Unmarshal([]byte(rules), &h); err != nil {
+		return "", "", 0, fmt.Errorf("hours of team %d: %w", id, err)
+	}
+	open, until, err = h.compiled(time.Now())
+	return rules, open, until, err
 }

@@ -23,6 +23,14 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 		return err
 	case presence.AlarmQueue:
 		return r.Match(ctx, org)
+	case presence.AlarmHours:
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return fmt.Errorf("no team: %q", id)
+		}
+		return r.Hours(ctx, org, switchboard.TeamID(n))
+	case presence.AlarmAsk:
+		return r.unanswered(ctx, org, id)
 	case presence.AlarmLost:
 		_, err := r.reg.Call(ctx, org, scriptLost, nil, r.once(), id)
 		return err

@@ -179,7 +179,8 @@ func (c *checker) checkOperators() {
 		can := here && link != "-" && op.Account == switchboard.AccountActive && takes &&
 			op.Leaving == nil && !op.Out && !op.Wrapping() && calls == 0 && load < limit
 		for _, t := range append([]switchboard.TeamID{0}, op.Teams...) {
-			_, in := c.free[fmt.Sprintf("%d:%d", t, id)]
+			score, in := c.free[fmt.Sprintf("%d:%d", t, id)]
+			in = in && score >= 0 // below: at work, not free
 			if _, known := c.teams[t]; known && in != can {
 				c.fail("2: operator %d routable %v, in free of team %d: %v", id, can, t, in)
 			}

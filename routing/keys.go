@@ -17,6 +17,7 @@ import (
 //	o:typing:<chat>     zset    person (with '!' when private) -> expiry      12 s after the last mark
 //	o:viewing:<chat>    zset    operator -> expiry                            60 s after the last mark
 //	o:closed:<chat>     string  record of a finished chat (JSON)              retention
+//	o:offline           hash    offline messages by id, who left and dealt with them   10,000; retention
 type chatKeys struct{ log, cmid, typing, viewing, closed string }
 
 func keysOf(p presence.Partition, org switchboard.OrgID, chat switchboard.ChatID) chatKeys {

@@ -117,11 +117,13 @@ func tellStory(d *desk, look func(when string), lives func(name string, atMost t
 	must(d.reg.SetDeaf(ctx, d.reg.Partition(org), false))
 
 	a, b, waits := d.start("a"), d.start("b"), d.start("c")
+	_, err := d.rt.Leave(ctx, org, left(1))
+	must(err)
 	look("offered and waiting")
 	if waits.State != switchboard.ChatWaiting {
 		t.Fatalf("chat c is %s", waits.State)
 	}
-	_, err := d.rt.Accept(ctx, org, a.Operator, a.ID, a.Token)
+	_, err = d.rt.Accept(ctx, org, a.Operator, a.ID, a.Token)
 	must(err)
 	must(d.rt.Decline(ctx, org, b.Operator, b.ID, b.Token))
 	op := switchboard.OperatorPerson(a.Operator)

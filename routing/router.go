@@ -33,8 +33,11 @@ const (
 // Config of a Router. The zero value of each field is its default.
 type Config struct {
 	Retention, SilentAfter time.Duration
-	Registerer             prometheus.Registerer
-	Log                    *slog.Logger
+	// Ask is called with a question for a team's webhook; it must not wait. Nil: none
+	// is asked, and the fallback decides when the question's time is over.
+	Ask        func(org switchboard.OrgID, q Ask)
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
 }
 
 // Router gives each waiting chat to one operator who can take it, and takes it
@@ -88,6 +91,7 @@ type Chat struct {
 	Reason   string                 `json:"reason"`
 	Closed   int64                  `json:"closed"`
 	Place    int64                  `json:"place"`  // only in a snapshot
+	Opens    int64                  `json:"opens"`  // Redis ms; the team is closed and the chat waits for it; only in a snapshot
 	Left     int64                  `json:"left"`   // ms until an offer is over; only in a snapshot
 	Waited   int64                  `json:"waited"` // only in a snapshot of an offer
 	Here     *bool                  `json:"-"`      // the visitor is connected; nil where it was not asked
@@ -130,7 +134,9 @@ type Opening struct {
 // visitor who has an open chat gets that one (opened is false): one open chat a
 // visitor, however many tabs start at once (V-2). A first message is stored in
 // the same step as seq 1 of a new chat; for an open one nothing is stored.
-// Errors: CodeInvalid for an unknown team, CodeUnavailable.
+// Errors: CodeInvalid for an unknown team, CodeOffline when the team does not
+// answer now (open.lua has the table; RetryAfter is the time until it opens, where
+// that is known), CodeUnavailable.
 func (r *Router) Start(ctx context.Context, org switchboard.OrgID, o Opening) (chat Chat, opened bool, err error) {
 	p := r.reg.Partition(org)
 	// The id first, in a call of its own: the keys of the chat's log must be known
@@ -151,16 +157,23 @@ func (r *Router) Start(ctx context.Context, org switchboard.OrgID, o Opening) (c
 		}
 	}
 	k := keysOf(p, org, switchboard.ChatID(id))
-	reply, err := r.reg.Call(ctx, org, scriptStart, []string{k.log, k.cmid},
-		r.once(), string(o.Visitor), id, int64(o.Team), string(info), o.Cmid, fragment)
+	reply, err := r.fresh(ctx, org, func() (presence.Reply, error) {
+		return r.reg.Call(ctx, org, scriptStart, []string{k.log, k.cmid},
+			r.once(), string(o.Visitor), id, int64(o.Team), string(info), o.Cmid, fragment)
+	})
 	if err != nil {
 		return chat, false, err
 	}
-	if reply.Status == "NOTEAM" {
+	switch reply.Status {
+	case "NOTEAM":
 		return chat, false, switchboard.Invalid("team", "the organization has no such team")
+	case "FORM":
+		e := switchboard.Errorc(switchboard.CodeOffline, "nobody can answer now; you may leave a message")
+		e.RetryAfter = time.Duration(reply.Int(0)) * time.Millisecond
+		return chat, false, e
 	}
 	chat, err = decodeChat(reply.Text(0))
-	chat.Place = reply.Int(1)
+	chat.Place, chat.Opens = reply.Int(1), reply.Int(2)
 	if reply.Status == "OK" {
 		r.metrics.started.Inc()
 	}
@@ -240,6 +253,11 @@ func (r *Router) Match(ctx context.Context, org switchboard.OrgID) error {
 		if err != nil {
 			return err
 		}
+		questions := make([]string, max(0, reply.Len()-1))
+		for i := range questions {
+			questions[i] = reply.Text(i + 1)
+		}
+		r.ask(org, questions)
 		if reply.Int(0) == 0 {
 			return nil
 		}

@@ -17,9 +17,13 @@ func source(name string) string {
 	return string(b)
 }
 
-// matching returns a script behind both preludes: presence's and match.lua.
-func matching(name string) *presence.Script {
-	return presence.NewScript(name, presence.Prelude(), source("match"), source(name))
+// matching returns a script behind the preludes: presence's, open.lua, webhook.lua and match.lua.
+func matching(names ...string) *presence.Script {
+	texts := []string{presence.Prelude(), source("open"), source("webhook"), source("match")}
+	for _, name := range names {
+		texts = append(texts, source(name))
+	}
+	return presence.NewScript(names[len(names)-1], texts...)
 }
 
 var (
@@ -28,11 +32,17 @@ var (
 	scriptAccept   = matching("accept")
 	scriptDecline  = matching("decline")
 	scriptAgain    = matching("again")
-	scriptClose    = presence.NewScript("close", presence.Prelude(), source("match"), source("closing"), source("close"))
-	scriptRestore  = presence.NewScript("restore chat", presence.Prelude(), source("match"), source("closing"), source("restore"))
+	scriptClose    = matching("closing", "close")
+	scriptRestore  = matching("closing", "restore")
 	scriptLost     = matching("lost")
 	scriptVisitor  = matching("visitor")
 	scriptSnapshot = matching("snapshot")
+	scriptHours    = matching("hours")
+	scriptDoors    = matching("doors")
+	scriptAdvise   = matching("advise")
+
+	scriptOffline     = presence.NewScript("offline", presence.Prelude(), source("offline"))
+	scriptOfflineDone = presence.NewScript("offline done", presence.Prelude(), source("offlinedone"))
 
 	scriptNumber = presence.NewScript("chat number", source("number"))
 	scriptAppend = presence.NewScript("append", source("append"))

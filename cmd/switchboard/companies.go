@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/switchboard/switchboard"
@@ -74,7 +75,11 @@ func addSettings(f *flags) func(*accounts.Organization) {
 	deferred := arg(f, "deferred-200", "", "answer 200, not 400, to a force logout when all are busy", yes)
 	percent := arg(f, "confirm-percent", "50", "a logout of more of those who are here must be confirmed", whole(1, 100))
 	preview := arg(f, "preview", "", "show operators what a visitor types before it is sent; visitors are told", yes)
+	allow := list(f, "webhook-allow", "inner network (CIDR) that its webhooks may reach, or none; may be repeated")
 	return func(o *accounts.Organization) {
+		if f.given("webhook-allow") {
+			o.WebhookAllow = slices.DeleteFunc(append([]string{}, *allow...), func(s string) bool { return s == "none" })
+		}
 		if f.given("confirm-percent") {
 			o.ConfirmPercent = *percent
 		}

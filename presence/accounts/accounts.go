@@ -49,6 +49,7 @@ func script(name string) *redis.Script {
 
 var (
 	scriptCreate        = script("create")
+	scriptSetOrg        = script("setorg")
 	scriptRefreshNew    = script("refreshnew")
 	scriptRefreshRotate = script("refreshrotate")
 	scriptOrderID       = script("order")
@@ -66,6 +67,7 @@ type Store struct {
 	rdb     redis.UniversalClient
 	seal    cipher.AEAD // of signing keys
 	refresh []byte      // derives refresh tokens
+	hooks   []byte      // derives the secrets that sign webhooks
 	hasher  *hasher
 	ring    ring
 
@@ -90,6 +92,10 @@ func Open(rdb redis.UniversalClient, master []byte) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
+	hooks, err := hkdf.Key(sha256.New, master, nil, "switchboard webhooks 1", 32)
+	if err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("accounts: %w", err)
@@ -99,11 +105,18 @@ func Open(rdb redis.UniversalClient, master []byte) (*Store, error) {
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
 	return &Store{
-		rdb: rdb, seal: seal, refresh: refresh, hasher: newHasher(),
+		rdb: rdb, seal: seal, refresh: refresh, hooks: hooks, hasher: newHasher(),
 		orgs:  newRecent[switchboard.OrgID, Organization](1024, organizationAge),
 		slugs: newRecent[string, switchboard.OrgID](1024, organizationAge),
 		homes: newRecent[switchboard.OperatorID, switchboard.OrgID](8192, 10*time.Minute),
 	}, nil
+}
+
+// WebhookSecret returns the secret that signs an organization's webhooks, 32
+// bytes, by the number of the key (Organization.WebhookKey). It is derived from
+// the master key and stands nowhere.
+func (s *Store) WebhookSecret(org switchboard.OrgID, key int64) ([]byte, error) {
+	return hkdf.Key(sha256.New, s.hooks, nil, fmt.Sprintf("organization %d key %d", org, key), 32)
 }
 
 // storeError gives what go-redis says the shape that callers know.

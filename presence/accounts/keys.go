@@ -29,6 +29,7 @@ import (
 //	{reg}:ticket:<hash>        string  person (JSON) for one sign-in               the ticket's life, at most 1 h
 //	{reg}:refresh:<operator>   hash    family -> hash of the one live token        20 families; 30 days after last use
 //	{reg}:signing              hash    signing keys, sealed; current               16 keys
+//	{reg}:audit                stream  changes of organizations' settings          about 100,000 entries
 const prefix = "sb:{reg}:"
 
 // Bounds that the table above states.
@@ -43,6 +44,7 @@ const (
 )
 
 const (
+	keyAudit     = prefix + "audit"
 	keyIDs       = prefix + "ids"
 	keyCompanies = prefix + "companies"
 	keySlugs     = prefix + "slugs"

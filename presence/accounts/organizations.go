@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -98,28 +99,65 @@ func (s *Store) AddOrganization(ctx context.Context, o Organization) (Organizati
 	return o, nil
 }
 
-// SetOrganization replaces the settings of an organization: name, sites,
-// statuses, threshold, Deferred200 and Preview. Its company and slug stay. Other nodes
-// see it within 5 s. Errors: CodeInvalid, CodeNotFound.
+// AnyVersion writes settings whatever they were before.
+const AnyVersion = -1
+
+// SetOrganization replaces the settings of an organization, whatever they were;
+// see ChangeOrganization.
 func (s *Store) SetOrganization(ctx context.Context, o Organization) (Organization, error) {
-	old, err := s.readOrganization(ctx, o.ID)
-	if err != nil {
-		return o, err
-	}
-	o.Company, o.Slug = old.Company, old.Slug
-	if o, err = o.clean(); err != nil {
-		return o, err
-	}
-	text, err := json.Marshal(o)
-	if err != nil {
-		return o, damaged("an organization", err)
-	}
-	if err := s.rdb.Set(ctx, keyOrg(o.ID), text, 0).Err(); err != nil {
-		return o, storeError("set organization", err)
-	}
-	s.orgs.drop(o.ID)
-	return o, nil
+	return s.ChangeOrganization(ctx, o, AnyVersion, "administrator")
 }
+
+// ChangeOrganization replaces the settings of an organization, with an audit
+// entry that names by, and returns them. Its company and slug stay, and so does a
+// WebhookAllow that is nil here. Known is the Version that the writer has seen, or
+// AnyVersion. Other nodes see it within 5 s, or when they are told to Forget. Errors: CodeInvalid with every problem,
+// CodeNotFound, CodeConflict when the version has moved on.
+func (s *Store) ChangeOrganization(ctx context.Context, o Organization, known int64, by string) (Organization, error) {
+	for range 20 { // each time somebody else has written meanwhile
+		text, found, err := s.get(ctx, "organization", keyOrg(o.ID))
+		if err != nil {
+			return o, err
+		}
+		if !found {
+			return o, errNoOrganization
+		}
+		var old Organization
+		if err := json.Unmarshal(text, &old); err != nil {
+			return o, damaged("an organization", err)
+		}
+		if old.Version == 0 {
+			old.Version = 1 // written before versions were counted
+		}
+		if known != AnyVersion && known != old.Version {
+			return o, &switchboard.Error{Code: switchboard.CodeConflict, Field: "version",
+				Message: fmt.Sprintf("the settings have changed; their version is %d now", old.Version)}
+		}
+		o.Company, o.Slug, o.Version = old.Company, old.Slug, old.Version+1
+		if o.WebhookAllow == nil {
+			o.WebhookAllow = old.WebhookAllow
+		}
+		if o, err = o.clean(); err != nil {
+			return o, err
+		}
+		fresh, err := json.Marshal(o)
+		if err != nil {
+			return o, damaged("an organization", err)
+		}
+		status, _, err := s.run(ctx, "set organization", scriptSetOrg, []string{keyOrg(o.ID), keyAudit}, text, fresh, int64(o.ID), by)
+		if err != nil {
+			return o, err
+		}
+		if status == "OK" {
+			s.orgs.drop(o.ID)
+			return o, nil
+		}
+	}
+	return o, switchboard.Errorc(switchboard.CodeConflict, "the settings change all the time")
+}
+
+// Forget drops what is remembered of an organization: its settings have changed.
+func (s *Store) Forget(id switchboard.OrgID) { s.orgs.drop(id) }
 
 // Organization returns an organization, at most 5 s old. Errors: CodeNotFound.
 func (s *Store) Organization(ctx context.Context, id switchboard.OrgID) (Organization, error) {

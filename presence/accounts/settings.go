@@ -1,7 +1,9 @@
 package accounts
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -30,6 +32,7 @@ const (
 	maxSites    = 50
 	maxStatuses = 20
 	maxStatus   = 40 // characters
+	maxNetworks = 20
 )
 
 // Company owns organizations and the credentials that manage them.
@@ -64,57 +67,71 @@ type Organization struct {
 	// Preview shows what a visitor types to the operator's side before it is sent;
 	// visitors are told.
 	Preview bool `json:"preview,omitempty"`
+	// WebhookAllow are networks (CIDR) that its webhooks may reach besides public
+	// addresses. They are the installation's to give, not a tenant's to take: the
+	// settings over HTTP show them and cannot change them.
+	WebhookAllow []string `json:"webhook_allow,omitempty"`
+	// WebhookKey numbers the secret that signs its webhooks; a change of it makes a
+	// new one (WebhookSecret).
+	WebhookKey int64 `json:"webhook_key,omitempty"`
+	Version    int64 `json:"version,omitempty"` // of these settings; the store counts it
 }
 
 // clone keeps callers from changing what the cache holds.
 func (o Organization) clone() Organization {
-	o.Sites, o.Statuses = slices.Clone(o.Sites), slices.Clone(o.Statuses)
+	o.Sites, o.Statuses, o.WebhookAllow = slices.Clone(o.Sites), slices.Clone(o.Statuses), slices.Clone(o.WebhookAllow)
 	return o
 }
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// clean checks the settings and brings them into their one form.
+// clean checks the settings and brings them into their one form. Its error names
+// every problem.
 func (o Organization) clean() (Organization, error) {
 	o = o.clone()
-	var err error
-	if o.Name, err = cleanName("name", o.Name); err != nil {
-		return o, err
-	}
-	if !slugPattern.MatchString(o.Slug) {
-		return o, switchboard.Invalid("slug", "1 to 63 of a-z, 0-9 and hyphen, no hyphen at the ends")
-	}
-	if len(o.Sites) > maxSites {
-		return o, switchboard.Invalid("sites", fmt.Sprintf("at most %d", maxSites))
-	}
-	for i, site := range o.Sites {
-		if o.Sites[i], err = cleanSite(site); err != nil {
-			return o, err
+	var problems []switchboard.Problem
+	note := func(err error) {
+		var e *switchboard.Error
+		if errors.As(err, &e) {
+			problems = append(problems, switchboard.Problem{Field: e.Field, Message: e.Message})
 		}
 	}
-	if len(o.Statuses) > maxStatuses {
-		return o, switchboard.Invalid("statuses", fmt.Sprintf("at most %d", maxStatuses))
+	check := func(ok bool, field, message string) {
+		if !ok {
+			problems = append(problems, switchboard.Problem{Field: field, Message: message})
+		}
 	}
-	for i, status := range o.Statuses {
+	var err error
+	o.Name, err = cleanName("name", o.Name)
+	note(err)
+	check(slugPattern.MatchString(o.Slug), "slug", "1 to 63 of a-z, 0-9 and hyphen, no hyphen at the ends")
+	check(len(o.Sites) <= maxSites, "sites", fmt.Sprintf("at most %d", maxSites))
+	for i, site := range o.Sites[:min(len(o.Sites), maxSites)] {
+		o.Sites[i], err = cleanSite(site)
+		note(err)
+	}
+	check(len(o.Statuses) <= maxStatuses, "statuses", fmt.Sprintf("at most %d", maxStatuses))
+	for i, status := range o.Statuses[:min(len(o.Statuses), maxStatuses)] {
 		status = strings.TrimSpace(status)
 		o.Statuses[i] = status
-		if !printable(status, maxStatus) || switchboard.Computed(status) || switchboard.Automatic(status) || slices.Contains(builtIn, status) || slices.Contains(o.Statuses[:i], status) {
-			return o, switchboard.Invalid("statuses", fmt.Sprintf("%q is no new name of 1 to %d characters", status, maxStatus))
-		}
+		taken := switchboard.Computed(status) || switchboard.Automatic(status) || slices.Contains(builtIn, status) || slices.Contains(o.Statuses[:i], status)
+		check(printable(status, maxStatus) && !taken, "statuses", fmt.Sprintf("%q is no new name of 1 to %d characters", status, maxStatus))
 	}
 	if o.JobThreshold == 0 {
 		o.JobThreshold = DefaultJobThreshold
 	}
-	if o.JobThreshold < 0 {
-		return o, switchboard.Invalid("job_threshold", "a positive number")
+	check(o.JobThreshold > 0, "job_threshold", "a positive number")
+	check(len(o.WebhookAllow) <= maxNetworks, "webhook_allow", fmt.Sprintf("at most %d", maxNetworks))
+	for i, network := range o.WebhookAllow[:min(len(o.WebhookAllow), maxNetworks)] {
+		p, err := netip.ParsePrefix(network)
+		check(err == nil && p == p.Masked(), fmt.Sprintf("webhook_allow[%d]", i), "a network such as 10.1.0.0/16")
 	}
 	if o.ConfirmPercent == 0 {
 		o.ConfirmPercent = DefaultConfirmPercent
 	}
-	if o.ConfirmPercent < 1 || o.ConfirmPercent > 100 {
-		return o, switchboard.Invalid("confirm_percent", "1 to 100")
-	}
-	return o, nil
+	check(o.ConfirmPercent >= 1 && o.ConfirmPercent <= 100, "confirm_percent", "1 to 100")
+	check(o.WebhookKey >= 0, "webhook_key", "0 or more")
+	return o, switchboard.InvalidAll(problems)
 }
 
 var builtIn = []string{switchboard.StatusAvailable, switchboard.StatusUnavailable, switchboard.StatusBreak, switchboard.StatusMeal}

@@ -9,7 +9,8 @@
 --             which holds no sockets and so cannot be a zombie
 -- Replies     {status, gen, ctr, wake, ...}; status FENCED when the caller is
 --             not on the partition's live list (nothing was written)
--- Stays true  free = the operators for whom fit() holds; an order's leaving
+-- Stays true  free = the operators for whom fit() holds, and below zero those who
+--             are at work without being free; an order's leaving
 --             operator is out in the very step that ends the last work that keeps;
 --             times are Redis milliseconds.
 local META, LIVE, DEAF, IQ, DUE, OWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -113,6 +114,11 @@ local function limit(rec) return rec.limit or (team(0) and team(0).limit) or 5 e
 local function fit(rec, link, n)
   return link and link ~= '-' and rec.account == 0 and not rec.leaving and takes(rec)
     and not rec.out and not rec.wrap and n.call == 0 and n.chat + n.offer < limit(rec)
+end
+-- atWork says that an operator means to take chats: one who is full or in a call
+-- staffs a team as much as one who is free.
+local function atWork(rec, link)
+  return link and rec.account == 0 and takes(rec) and not rec.leaving and not rec.out
 end
 local function score(rec, tm, n)
   if tm.strategy == 'round_robin' or tm.strategy == 'mod' then return rec.id end
@@ -320,6 +326,8 @@ local function settle(rec)
     local tm = team(t)
     if tm and can then
       redis.call('ZADD', FREE, int(tm.group * BAND + score(rec, tm, n)), t .. ':' .. rec.id)
+    elseif tm and atWork(rec, link) then -- in the band's negative: not free, but the team is staffed
+      redis.call('ZADD', FREE, int(-(tm.group + 1) * BAND), t .. ':' .. rec.id)
     else
       redis.call('ZREM', FREE, t .. ':' .. rec.id)
     end

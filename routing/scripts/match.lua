@@ -1,5 +1,5 @@
--- The second prelude: which operator gets which waiting chat. It stands behind
--- presence's prelude; every script that may make a pair ends in match().
+-- The last prelude: which operator gets which waiting chat. It stands behind
+-- presence's and open.lua; every script that may make a pair ends in match().
 --
 -- ARGV 3      nonce of the caller: part of every offer token, so that a token
 --             cannot come back to life when a counter does (rollback)
@@ -16,7 +16,7 @@ local function place(c) return redis.call('ZCOUNT', QUEUE, int(c.group * BAND), 
 local function forVisitor(c)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
   if c.state == 'offered' then f.state = 'waiting' end
-  if c.state == 'waiting' then f.place = place(c) end
+  if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
   if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
   return f
 end
@@ -100,20 +100,31 @@ local function assign(c, rec, tm)
     waited_ms = NOW - c.since, visitor = visitorOf(c)})
 end
 
+-- suits opens an operator who can take the chat now
+local function suits(c, op)
+  if (c.declined and c.declined[op]) or not hears(op) then return nil end
+  local rec = open(op)
+  return rec and fit(rec, redis.call('HGET', LINK, 'o' .. op), tally(rec)) and rec or nil
+end
 -- pair finds an operator for one waiting chat. An operator who declined it is
--- passed over while anyone else is there.
+-- passed over while anyone else is there. Returns whether it is given, else whether
+-- the next of its team may fare better.
 local function pair(c, tm)
   for _, member in ipairs(candidates(c, tm)) do
-    local op = string.match(member, ':(%d+)$')
-    if not (c.declined and c.declined[op]) and hears(op) then
-      local rec = open(op)
-      if rec and fit(rec, redis.call('HGET', LINK, 'o' .. op), tally(rec)) then
-        assign(c, rec, tm)
-        return true
+    local rec = suits(c, string.match(member, ':(%d+)$'))
+    if rec then
+      local wanted = asked(c, tm)
+      if wanted == 'wait' then return false, true end
+      for _, op in ipairs(wanted) do
+        local score = redis.call('ZSCORE', FREE, int(c.team) .. ':' .. op)
+        local other = score and tonumber(score) >= 0 and suits(c, op)
+        if other then rec = other break end
       end
+      assign(c, rec, tm)
+      return true
     end
   end
-  return false
+  return false, c.declined ~= nil
 end
 
 -- match serves the queues of all groups, oldest first, at most 16 chats looked at
@@ -133,14 +144,18 @@ local function match()
       local c = get(CHAT, cid)
       local tm = c and team(c.team)
       if not c then redis.call('ZREM', QUEUE, cid)
-      elseif tm and pair(c, tm) then paired = paired + 1
-      elseif tm and not c.declined then break end -- nobody is free: the next would not fare better
+      elseif tm and held(c, tm) then looked = looked - 1 break -- it is closed: those behind came later
+      elseif tm then
+        local given, more = pair(c, tm)
+        if given then paired = paired + 1 elseif not more then break end -- nobody is free
+      end
     end
     made = made + paired
     if paired == #waiting or looked >= 64 then WAKE = '1' end
     lo = group + 1
   end
   if redis.call('EXISTS', QUEUE) == 0 then redis.call('ZREM', DUE, 'queue/' .. org .. '/0') WAKE = '0' end
+  if redis.call('HEXISTS', ORG, 'asks') == 1 then WAKE = '1' end
   if made > 0 then castQueue() end
   return made
 end

@@ -26,7 +26,7 @@ for _, cid in ipairs(ids) do
       c.left = math.max(0, tonumber(at or NOW) - NOW)
       c.waited = NOW - c.since
     end
-    if c.state == 'waiting' then c.place = place(c) end
+    if c.state == 'waiting' then c.place, c.opens = place(c), opensFor(c) end
     local link = redis.call('HGET', LINK, c.visitor)
     out[#out + 1] = cjson.encode(c)
     out[#out + 1] = (link and link ~= '-') and '1' or '0'

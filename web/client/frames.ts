@@ -54,6 +54,7 @@ const chat = {
   visitor: optional(visitor), // operators only
   operator: optional(colleague),
   place: optional(integer), // 1 is next; while waiting
+  opens: optional(integer), // Unix ms: it waits for its team to open, where that is known
   since: optional(integer),
   pos: optional(text), // of the last message
   here: optional(flag), // operators only: is the visitor connected

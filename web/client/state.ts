@@ -167,6 +167,7 @@ function putChat(s: ClientState, info: ChatInfo): ClientState {
   // A frame leaves out what does not change; visitor and operator outlive the close.
   const merged: ChatInfo = { ...before?.info, ...info };
   if (info.state !== 'waiting') delete merged.place;
+  if (info.opens === undefined) delete merged.opens;
   if (info.state === 'waiting') delete merged.operator;
   const closed = info.state === 'closed';
   const chat: Chat = {

@@ -19,6 +19,13 @@ export function day(ms: number): string {
   return dayOfYear.format(ms);
 }
 
+const weekdayAndTime = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', hour: '2-digit', minute: '2-digit' });
+
+/** A moment of the coming days. */
+export function moment(ms: number): string {
+  return weekdayAndTime.format(ms);
+}
+
 /** 1 chat, 2 chats. */
 export function count(n: number, one: string, many = one + 's'): string {
   return `${n} ${n === 1 ? one : many}`;

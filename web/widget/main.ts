@@ -4,20 +4,25 @@ import { Conversation } from '../ui/conversation.ts';
 import { confirmed } from '../ui/dialog.ts';
 import { h, icon, setText, show } from '../ui/dom.ts';
 import { LinkNotice } from '../ui/link.ts';
-import { initials, tint } from '../ui/words.ts';
+import { initials, moment, tint } from '../ui/words.ts';
 import { Host } from './host.ts';
-import { StartForm, type Asked, type Team } from './start.ts';
+import { StartForm, type Asked, type Door, type Team } from './start.ts';
 
 const query = new URLSearchParams(location.search);
 const org = Number(query.get('org'));
 const team = Number(query.get('team'));
 const app = document.getElementById('app') as HTMLElement;
 
-interface Organization {
+interface Organization extends Door {
   org: number;
   name: string;
   teams: Team[] | null;
 }
+
+/** How often a form that is looked at asks whether somebody answers now. */
+const DOORS_MS = 30_000;
+
+const ask = (): Promise<Organization> => call<Organization>(`/v1/widget?org=${encodeURIComponent(org)}`);
 
 class Widget {
   readonly #session = new VisitorSession(org, storage('local'));
@@ -49,8 +54,12 @@ class Widget {
       fault: (err) => console.warn('switchboard:', err.message),
     });
     this.#guest = new Guest({ url: socketURL(), org, team, changed: () => this.#draw(this.#client.state.get()) });
-    this.#host = new Host(query.get('host') ?? '', () => this.#draw(this.#client.state.get()));
-    this.#form = new StartForm(team, about.teams ?? [], (asked) => this.#start(asked));
+    this.#host = new Host(query.get('host') ?? '', () => {
+      this.#draw(this.#client.state.get());
+      void this.#doors();
+    });
+    this.#form = new StartForm(team, about.teams ?? [], about, { start: (asked) => this.#start(asked), leave: (asked) => this.#leave(asked) });
+    setInterval(() => void this.#doors(), DOORS_MS);
     this.#talk = new Conversation({
       send: (text) => this.#client.send(this.#chat, text),
       typing: (on, text) => this.#client.typing(this.#chat, on, false, text),
@@ -99,6 +108,27 @@ class Widget {
     this.#talk.focus();
   }
 
+  async #leave(asked: Asked): Promise<void> {
+    const { token } = await this.#session.begin({
+      ...(asked.name ? { name: asked.name } : {}),
+      ...(asked.email ? { email: asked.email } : {}),
+    });
+    // The same words again within a minute are the same message, not another.
+    const cmid = `${asked.team}.${Math.floor(Date.now() / 60_000)}.${hash(asked.text)}`;
+    await call('/v1/offline', { token, body: { ...asked, cmid, page: this.#host.page } });
+  }
+
+  /** Asks whether somebody answers now, while a visitor looks at the form. */
+  async #doors(): Promise<void> {
+    if (this.#chat !== 0 || !this.#host.shown || document.hidden) return;
+    try {
+      const about = await ask();
+      this.#form.doors(about.teams ?? [], about);
+    } catch {
+      // What is shown stays; a start finds out.
+    }
+  }
+
   #show(chat: number): void {
     this.#chat = chat;
     this.#read = 0;
@@ -109,6 +139,7 @@ class Widget {
     this.#client.dismiss(this.#chat);
     this.#show(0);
     this.#client.stop();
+    void this.#doors();
     this.#form.element.querySelector('input')?.focus();
   }
 
@@ -140,7 +171,7 @@ class Widget {
     show(this.#waiting, state === 'waiting' || state === 'offered');
     this.#head(chat);
     if (!chat || !s.me) return;
-    setText(this.#waiting, place(chat.info.place));
+    setText(this.#waiting, place(chat.info.place, chat.info.opens));
     const operator = chat.info.operator;
     this.#talk.update({
       chat,
@@ -169,9 +200,17 @@ class Widget {
   }
 }
 
-function place(n: number | undefined): string {
+function place(n: number | undefined, opens: number | undefined): string {
+  if (opens !== undefined) return `We open on ${moment(opens)}. You are number ${n ?? 1} in line.`;
   if (n === undefined) return 'Connecting you with someone…';
   return n <= 1 ? 'You are next in line.' : `You are number ${n} in line.`;
+}
+
+/** A short name of a text (FNV-1a). */
+function hash(text: string): string {
+  let n = 0x811c9dc5;
+  for (const c of text) n = Math.imul(n ^ (c.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  return n.toString(36);
 }
 
 function nameIn(chat: Chat, person: string): string {
@@ -181,7 +220,7 @@ function nameIn(chat: Chat, person: string): string {
 async function boot(): Promise<void> {
   app.replaceChildren(h('p', { class: 'boot muted', attr: { role: 'status' } }, 'Loading…'));
   try {
-    new Widget(await call<Organization>(`/v1/widget?org=${encodeURIComponent(org)}`));
+    new Widget(await ask());
   } catch (err) {
     const retry = h('button', { class: 'button', attr: { type: 'button' }, on: { click: () => void boot() } }, 'Try again');
     app.replaceChildren(h('div', { class: 'boot', attr: { role: 'alert' } }, h('p', {}, sentence(err)), retry));

@@ -1,0 +1,100 @@
+// A team that is closed, in a real browser: the widget takes a message instead of
+// a chat; the team opens while a second visitor looks at the form of a chat, and
+// closes while they write.
+//
+// BASE_A               address of a node, http://127.0.0.1:8081
+// ORG, TEAM            where the visitor's chat goes
+// ADMIN_TOKEN          bearer token of an admin
+// SHOTS                folder for screenshots; none are taken without it
+//
+// Exit status 0: everything was seen. Run: node browser/offline.mjs
+import assert from 'node:assert/strict';
+import { env, finish, launch, person, shot, widget } from './browser.mjs';
+
+const [a, org, team, token] = ['BASE_A', 'ORG', 'TEAM', 'ADMIN_TOKEN'].map(env);
+const closed = { zone: 'Europe/Berlin', week: {} };
+const browser = await launch();
+try {
+  const [first, second, third] = await Promise.all(['first', 'second', 'third'].map((name) => person(browser, `${name} visitor`)));
+  await closedTeamTakesAMessage(first);
+  await closingWhileSomebodyWritesLosesNothing(second);
+  await closedTeamWithAQueue(third);
+  finish(first, second, third);
+  console.log('offline: ok');
+} finally {
+  await browser.close();
+}
+
+/** Calls the API as an admin. */
+async function api(method, path, body) {
+  const res = await fetch(a + path, {
+    method, headers: { Authorization: `Bearer ${token}` }, ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  assert.ok(res.ok, `${method} ${path}: ${res.status}`);
+  return res.status === 204 ? undefined : res.json();
+}
+
+async function settings(change) {
+  const now = await api('GET', `/v1/teams/${team}`);
+  await api('PUT', `/v1/teams/${team}`, { ...now, hours: undefined, closed: undefined, ...change });
+}
+
+async function openWidget(page) {
+  await page.goto(`${a}/demo/?org=${org}&team=${team}`);
+  await page.getByRole('button', { name: 'Chat with us' }).click();
+  return widget(page);
+}
+
+async function closedTeamTakesAMessage({ page }) {
+  await settings({ hours: { ...closed, exceptions: [{ date: tomorrow(), open: [{ from: '09:00', to: '17:00' }] }] } });
+  const chat = await openWidget(page);
+  await chat.getByRole('heading', { name: 'Nobody is here right now' }).waitFor();
+  await chat.getByText(/We open on .*09:00|We open on .*0[789]:00/).waitFor();
+  await shot(page, 'visitor-offline-form');
+  const button = chat.getByRole('button', { name: 'Leave a message' });
+  await chat.getByRole('textbox', { name: 'Message' }).fill('Please call me back');
+  await button.click(); // no e-mail: the browser asks for it, nothing is sent
+  assert.ok(await chat.getByLabel('E-mail').evaluate((e) => !e.validity.valid), 'the e-mail is not asked for');
+  await chat.getByLabel('Your name').fill('Bo Lindqvist');
+  await chat.getByLabel('E-mail').fill('bo@shop.example');
+  await button.click();
+  await chat.getByText('Your message has arrived').waitFor();
+  await shot(page, 'visitor-offline-done');
+  const [left] = await api('GET', '/v1/offline');
+  assert.equal(left.text, 'Please call me back');
+  assert.equal(left.email, 'bo@shop.example');
+  assert.equal(String(left.team), team);
+}
+
+async function closingWhileSomebodyWritesLosesNothing({ page }) {
+  await settings({});
+  const chat = await openWidget(page);
+  const text = chat.getByRole('textbox', { name: 'Message' });
+  await chat.getByRole('button', { name: 'Start chat' }).waitFor();
+  await text.fill('Is anybody there?');
+  await chat.getByLabel('E-mail').fill('bo@shop.example');
+  await settings({ hours: closed });
+  await chat.getByRole('button', { name: 'Start chat' }).click();
+  await chat.getByText('Nobody can answer now').waitFor();
+  assert.equal(await text.inputValue(), 'Is anybody there?');
+  await chat.getByRole('button', { name: 'Leave a message' }).click();
+  await chat.getByText('Your message has arrived').waitFor();
+  const list = await api('GET', '/v1/offline');
+  assert.deepEqual(list.map((m) => m.text), ['Is anybody there?', 'Please call me back']);
+}
+
+async function closedTeamWithAQueue({ page }) {
+  await settings({ closed: 'queue', hours: { ...closed, exceptions: [{ date: tomorrow(), open: [{ from: '09:00', to: '17:00' }] }] } });
+  const chat = await openWidget(page);
+  await chat.getByText('You can already take your place in line').waitFor();
+  await chat.getByRole('textbox', { name: 'Message' }).fill('I can wait');
+  await chat.getByRole('button', { name: 'Start chat' }).click();
+  await chat.getByText(/We open on .* You are number 1 in line/).waitFor();
+  await shot(page, 'visitor-waits-for-the-opening');
+  await settings({});
+  await chat.getByText('You are next in line.').waitFor();
+}
+
+function tomorrow() {
+  return new Date(Date.now() + 36 * 3_600_000).toISOString().slice(0, 10);
+}
