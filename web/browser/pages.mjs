@@ -252,6 +252,7 @@ async function boardOnAPhone(supervisor, other) {
   await signIn(supervisor, `${a}/supervisor/#ticket=${env('SUPERVISOR_TICKET')}`);
   await page.locator('.status[data-status="In-chat"]').waitFor();
   await page.getByText('then Meal').waitFor();
+  await supervisorSetsAStatus(supervisor, other);
   await page.getByLabel('Networks').fill('198.51.100.0/24\nnot a network');
   await page.getByLabel('Reason').fill('Test');
   await page.getByRole('button', { name: 'Sign out…' }).click();
@@ -266,6 +267,25 @@ async function boardOnAPhone(supervisor, other) {
   await shot(page, 'phone-dark-board');
   await page.setViewportSize({ width: 1300, height: 800 });
   await shot(page, 'dark-board');
+}
+
+/** A9: the operator sees who set it and why, and cannot undo it before its time. */
+async function supervisorSetsAStatus({ page }, other) {
+  const box = page.getByRole('checkbox', { name: /^Select (?!everybody)/ });
+  const row = page.locator('tr', { hasText: 'then Meal' });
+  await row.locator(box).check();
+  await page.getByLabel('Status to set').selectOption('Unavailable');
+  await page.getByLabel('How long').selectOption('for 5 minutes, fixed');
+  await page.getByLabel('Why', { exact: true }).fill('training');
+  await page.getByRole('button', { name: 'Set for 1 operator' }).click();
+  await page.getByText('Done.').waitFor();
+  await page.getByText(/set to Unavailable · by a supervisor · training · until/).waitFor();
+  await shot(page, 'phone-dark-setstatus');
+  await other.page.getByText(/Unavailable by a supervisor \(training\) until/).waitFor();
+  await other.page.getByLabel('My status').selectOption('Available');
+  await other.page.getByText(/a supervisor has set this status/i).waitFor();
+  assert.equal(await other.page.getByLabel('My status').inputValue(), 'Unavailable');
+  await page.locator('tr', { hasText: 'training' }).locator(box).uncheck();
 }
 
 async function brokenLinksAreSaid({ page, context }) {

@@ -184,6 +184,12 @@ export class Client {
     await this.#status({ status, ...(afterWork && { when: 'after_work' as const }), ...(forMs > 0 && { for_ms: forMs }) });
   }
 
+  /** Sets another's status, as a supervisor; with forMs they cannot change it until then. */
+  async setStatusOf(operator: number, status: string, { forMs = 0, reason = '' } = {}): Promise<void> {
+    const version = this.state.get().operators.get(operator)?.version ?? 0;
+    await this.#status({ operator, status, version, ...(forMs > 0 && { for_ms: forMs }), ...(reason && { reason }) });
+  }
+
   /** Takes back what was chosen for after work. */
   cancelPending(): Promise<void> {
     return this.#status({ when: 'cancel' });
@@ -194,7 +200,7 @@ export class Client {
     return this.#status({ when: 'return' });
   }
 
-  async #status(choice: Omit<Extract<ClientFrame, { t: 'status' }>, 't' | 're' | 'version'>): Promise<void> {
+  async #status(choice: Omit<Extract<ClientFrame, { t: 'status' }>, 't' | 're'>): Promise<void> {
     await this.#socket.request({ t: 'status', version: this.state.get().self?.version ?? 0, ...choice });
   }
 

@@ -4,6 +4,7 @@ import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
 import { People } from './people.ts';
+import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
 
 /** A team as GET /v1/teams answers. */
@@ -24,6 +25,7 @@ export class Board {
   readonly #problem = new Flash(h('div', { class: 'notice bad', attr: { role: 'alert' } }), 6_000);
   readonly #people: People;
   readonly #form: SignOutForm;
+  readonly #status: StatusForm;
   readonly #off: () => void;
   #teamsAsked = false;
 
@@ -31,7 +33,11 @@ export class Board {
     this.#session = session;
     this.#link = new LinkNotice(() => client.wake());
     this.#form = new SignOutForm(session, () => this.#people.clear());
-    this.#people = new People(() => client.now(), (picked) => this.#form.pick(picked));
+    this.#status = new StatusForm(client);
+    this.#people = new People(() => client.now(), (picked) => {
+      this.#form.pick(picked);
+      this.#status.pick(picked);
+    });
     const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch((err: unknown) => this.#problem.say(sentence(err))) } }, 'Sign out');
     this.element = h('div', { class: 'board' },
       h('header', { class: 'bar' },
@@ -41,7 +47,7 @@ export class Board {
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
-          this.#people.element),
+          this.#status.element, this.#people.element),
         this.#form.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
@@ -68,6 +74,7 @@ export class Board {
     this.#tiles.leaving.set(many((o) => o.leaving === true));
     this.#people.update(all);
     this.#form.update(s.operators, s.orders);
+    this.#status.update(s);
   }
 
   async #askTeams(): Promise<void> {
