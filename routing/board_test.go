@@ -118,8 +118,8 @@ func TestBoardEqualsTheFoldedHistory(t *testing.T) {
 		if !maps.Equal(board, server) {
 			rt.Fatalf("after %v the board shows\n%+v, the store\n%+v", w.done, board, server)
 		}
-		for id, h := range history {
-			s := server[id]
+		for id, s := range server { // each has come and chosen, so each has a history
+			h := history[id]
 			if h.Status != s.Status || h.Intent != s.Intent || h.Next != s.Next {
 				rt.Fatalf("after %v operator %d is %+v, by the history %+v", w.done, id, s, h)
 			}
