@@ -178,14 +178,13 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 			return switchboard.Invalid(name, "a time in Unix ms")
 		}
 	}
-	if at[0] == 0 {
-		to := at[1]
-		if to == 0 {
-			if to, err = s.reg.Now(r.Context()); err != nil {
-				return err
-			}
+	if at[1] == 0 {
+		if at[1], err = s.reg.Now(r.Context()); err != nil {
+			return err
 		}
-		at[0] = to - (24 * time.Hour).Milliseconds()
+	}
+	if at[0] == 0 {
+		at[0] = at[1] - (24 * time.Hour).Milliseconds()
 	}
 	h, err := s.reg.History(r.Context(), claims.Org, op, at[0], at[1])
 	if err == nil {

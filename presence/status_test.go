@@ -24,8 +24,8 @@ func (s *site) chosen(op switchboard.OperatorID, ch StatusChange) Operator {
 	return rec
 }
 
-// pass lets a temporary status of an operator end now: deadlines are Redis ms, and
-// nobody wants to wait for them.
+// pass lets the temporary status that an operator has end now, and leaves those
+// beneath their time: deadlines are Redis ms, and nobody wants to wait for them.
 func (s *site) pass(op switchboard.OperatorID) {
 	s.t.Helper()
 	p, id := s.reg.Partition(s.org), fmt.Sprint(int64(op))
@@ -40,7 +40,6 @@ func (s *site) pass(op switchboard.OperatorID) {
 	shift := rec.Until - now + 1
 	s.must(s.rdb.Eval(s.ctx, `local r = cjson.decode(redis.call('HGET', KEYS[1], ARGV[1]))
 		r.till = r.till - ARGV[2]
-		for _, b in ipairs(r.back) do if b.t then b.t = b.t - ARGV[2] end end
 		redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(r))
 		return redis.call('ZADD', KEYS[2], string.format('%.0f', r.till), ARGV[3])`,
 		[]string{s.key("op"), p.key("due")}, id, shift, fmt.Sprintf("until/%d/%s", s.org, id)).Err())
