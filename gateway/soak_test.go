@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -129,6 +130,10 @@ func (cl *cluster) soakFaults(t *testing.T, rnd *rand.Rand, server *redisd.Serve
 			return nil
 		}},
 		{"F5 Redis is killed and comes back from its file", func(ctx context.Context) error {
+			rdb := redis.NewClient(server.Options())
+			if err := errors.Join(written(ctx, rdb), rdb.Close()); err != nil {
+				return err
+			}
 			if err := server.Kill(ctx); err != nil {
 				return err
 			}
