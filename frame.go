@@ -49,6 +49,7 @@ const (
 	KindCallEnd   Kind = "call.end"
 	KindWatch     Kind = "watch"
 	KindResume    Kind = "resume"
+	KindClaim     Kind = "chat.claim"
 )
 
 // Kinds that both sides send.
@@ -123,7 +124,17 @@ type In struct {
 	Seen     *int64         `json:"seen,omitempty"` // of a message: the last seq that its author has seen
 	// Operators on the screen, of a watch; nil: all.
 	Operators []OperatorID    `json:"operators,omitempty"`
+	Over      bool            `json:"over,omitempty"`
+	Language  string          `json:"language,omitempty"`
+	Skills    []Need          `json:"skills,omitempty"`
 	Extra     json.RawMessage `json:"extra,omitempty"`
+}
+
+// Need is one skill that a chat asks for; a language is the skill lang:<code>.
+type Need struct {
+	Skill     string `json:"skill"`
+	Level     int    `json:"level,omitempty"`     // at least, 1 to 10; 0 is 1
+	Preferred bool   `json:"preferred,omitempty"` // counts for a while only
 }
 
 // SplitFrame returns the objects of a client frame: JSON objects separated by
@@ -198,6 +209,7 @@ type Chat struct {
 	Operator *Colleague `json:"operator,omitempty"` // once somebody holds it
 	Place    int64      `json:"place,omitempty"`    // 1 is next; only while waiting
 	Opens    int64      `json:"opens,omitempty"`    // Unix ms: it waits for its team to open; only where that is known
+	Wait     *int64     `json:"wait_ms,omitempty"`  // only while waiting: perhaps so long until its turn; -1: unknown
 	Since    int64      `json:"since,omitempty"`    // when the chat was started, Unix ms
 	Pos      Position   `json:"pos,omitempty"`      // position of the last message
 	Here     *bool      `json:"here,omitempty"`     // to operators: is the visitor connected

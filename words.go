@@ -117,6 +117,7 @@ const (
 	ChatWaiting = "waiting" // in its queue
 	ChatOffered = "offered" // reserved for one operator until a deadline
 	ChatActive  = "active"  // an operator holds it
+	ChatParked  = "parked"  // its visitor is gone: it keeps its place and nobody is asked
 	ChatClosed  = "closed"  // over; its record is kept for the retention time
 )
 

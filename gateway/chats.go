@@ -27,7 +27,8 @@ func (s *Server) onStart(ctx context.Context, c *hub.Conn, ss *session, in switc
 		return nil, switchboard.Invalid("text", "the message is empty")
 	}
 	chat, _, err := s.router.Start(ctx, ss.claims.Org, routing.Opening{Visitor: ss.claims.Person(), Team: in.Team,
-		Info: routing.Info{Name: ss.claims.Name, Email: ss.claims.Email, Page: in.Page}, Cmid: in.Cmid, Text: in.Text})
+		Info: routing.Info{Name: ss.claims.Name, Email: ss.claims.Email, Page: in.Page}, Cmid: in.Cmid, Text: in.Text,
+		Language: in.Language, Skills: in.Skills})
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ func rules() map[switchboard.Kind]rule {
 		switchboard.KindIdle:      {operators, (*Server).onIdle},
 		switchboard.KindAccept:    {operators, (*Server).onAccept},
 		switchboard.KindDecline:   {operators, (*Server).onDecline},
+		switchboard.KindClaim:     {operators, (*Server).onClaim},
 		switchboard.KindCallStart: {operators, (*Server).onCall},
 		switchboard.KindCallRenew: {operators, (*Server).onCall},
 		switchboard.KindCallEnd:   {operators, (*Server).onCall},

@@ -26,6 +26,7 @@ func (s *Server) nudged(n routing.Nudge) {
 		s.control(n)
 	case 's', 'k':
 		s.mirror.nudged(n)
+		s.places.nudged(n)
 		s.hub.Deliver(n.Org, n.Persons, hub.ClassEvent, n.Frame)
 		if n.Class == 'k' {
 			s.marks.moved(n)
@@ -84,6 +85,7 @@ func (s *Server) heard(e routing.Event) {
 	}
 	if e.Topic != "order" && e.Topic != topicLogouts {
 		s.board.heard(e)
+		s.places.heard(e)
 		return
 	}
 	id, err := strconv.ParseInt(string(e.Body), 10, 64)

@@ -112,7 +112,7 @@ func TestOfferThatIsNotAnsweredGoesOn(t *testing.T) {
 // the status says, and gets no more until they choose one anew.
 func TestThreeSilentOffersMakeAnOperatorUnresponsive(t *testing.T) {
 	cl := newDesk(t, 2)
-	cl.everyone(presence.Team{OfferMS: 1000})
+	cl.everyone(presence.Team{OfferMS: 1000, Misses: 3})
 	op := cl.operator("Silent", "", 3)
 	silent := cl.available(cl.nodes[0], cl.token(op))
 	visitors := make([]*peer, 4)

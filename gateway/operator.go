@@ -20,6 +20,15 @@ func (s *Server) onAccept(ctx context.Context, _ *hub.Conn, ss *session, in swit
 	return answered{chatFrame(chat, true), in.Re}, nil
 }
 
+// onClaim takes a waiting chat of the operator's choice. over goes over the limit.
+func (s *Server) onClaim(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	chat, err := s.router.Claim(ctx, ss.claims.Org, ss.claims.Operator, in.Chat, in.Over)
+	if err != nil {
+		return nil, err
+	}
+	return answered{chatFrame(chat, true), in.Re}, nil
+}
+
 func (s *Server) onDecline(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
 	return nil, s.router.Decline(ctx, ss.claims.Org, ss.claims.Operator, in.Chat, in.Token)
 }
@@ -170,7 +179,7 @@ func visitorOf(c routing.Chat) *switchboard.Visitor {
 // chatFrame is where a chat stands, as its parties may see it: a visitor learns
 // nothing of offers.
 func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
-	f := switchboard.Chat{T: switchboard.KindChat, Chat: c.ID, State: c.State, Team: c.Team, Since: c.Since, Place: c.Place, Opens: c.Opens, Reason: c.Reason}
+	f := switchboard.Chat{T: switchboard.KindChat, Chat: c.ID, State: c.State, Team: c.Team, Since: c.Since, Place: c.Place, Wait: c.Wait, Opens: c.Opens, Reason: c.Reason}
 	if c.Operator != 0 && c.State != switchboard.ChatOffered {
 		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name}
 	}
@@ -178,7 +187,7 @@ func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
 		f.Visitor, f.Here = visitorOf(c), c.Here
 		return f
 	}
-	if f.State == switchboard.ChatOffered {
+	if f.State == switchboard.ChatOffered || f.State == switchboard.ChatParked {
 		f.State = switchboard.ChatWaiting
 	}
 	return f

@@ -39,6 +39,7 @@ type Server struct {
 	tasks    *tasks
 	leaves   *leaves
 	mirror   *mirror
+	places   *places
 	degraded *degraded
 	resyncs  *resyncs
 	idles    *idles
@@ -130,6 +131,7 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	s.bus = s.router.NewBus(routing.Listener{Nudge: s.nudged, Event: s.heard, Gap: s.missed, Lost: s.board.reload, Watched: s.board.watches})
 	s.marks = newMarks(s.hub)
 	s.mirror = newMirror(s.hub, s.reg)
+	s.places = newPlaces(s.hub, s.router, s.log)
 	return nil
 }
 
@@ -167,7 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("subscribe to the node's inboxes: %w", err), s.closeListeners())
 	}
 	leaseWG.Go(func() { leaseErr = s.reg.Run(lease, s.router.Ring) })
-	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.tidy, s.resync, s.watchStore, s.retryLeaves, s.webhooks.run} {
+	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.places.run, s.tidy, s.resync, s.watchStore, s.retryLeaves, s.webhooks.run} {
 		workWG.Go(func() { run(work) })
 	}
 	socketWG.Go(func() { s.hub.Run(sockets) }) // returns nil only

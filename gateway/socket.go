@@ -204,6 +204,9 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	if err != nil {
 		return refuse(err)
 	}
+	if person.Visitor() {
+		s.places.snapshot(ctx, org, &snap)
+	}
 	ready, err := s.ready(ctx, ss, snap, entered.IdleMS)
 	if err != nil {
 		return refuse(err)

@@ -36,6 +36,17 @@ func (r *Registry) sweepLoop(ctx context.Context, l *lease, ring func(context.Co
 // deadEvery is how many sweeps go by at most between two looks for the dead.
 const deadEvery = 10
 
+// Sweep answers what is due now in every partition, whoever keeps it; Run does so
+// by itself. For tests and repair.
+func (r *Registry) Sweep(ctx context.Context, ring func(context.Context, string, switchboard.OrgID, string) error) error {
+	for _, p := range r.Partitions() {
+		if err := r.sweep(ctx, p, false, ring); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sweep answers up to 10 x 100 due alarms of one partition, then reaps if asked.
 func (r *Registry) sweep(ctx context.Context, p Partition, dead bool, ring func(context.Context, string, switchboard.OrgID, string) error) error {
 	const batch = 100

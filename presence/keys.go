@@ -16,7 +16,11 @@ import (
 // caller would have to guess it, and the script to answer "try again" when the
 // guess was wrong; with one key per organization every transition is one step
 // and one round trip. Free operators and waiting chats of different teams stand
-// in score bands of 2^45 of one sorted set (operator.lua, BAND).
+// in score bands of 2^44 of one sorted set (operator.lua, BAND): a band is a group,
+// one distinct requirement. A team's own (no requirement but the team) is 0 to 255;
+// 256 to 511 are for skills with levels, made when a chat first needs them. So a
+// decision reads the head of a band, whatever the number of operators or chats.
+// Who would take work but is full stands below zero, for estimates.
 //
 //	key                   type    holds                                    bound or lifetime
 //	{reg}:inc             string  last incarnation given out               one
@@ -31,13 +35,13 @@ import (
 //	{T}:due               zset    every deadline -> Redis ms               work in progress
 //	{T}:own:<inc>         set     org/person edges of an incarnation       its sockets; reaped
 //	{T}:orgs              set     organizations of the partition           organizations
-//	o:org                 hash    counters, floor, rules of opening hours  ten fields, and one a team
+//	o:org                 hash    counters, floor, hours, turns, groups       1,000 fields
 //	o:op                  hash    operator id -> record (JSON)             operators
 //	o:link                hash    person -> incarnations, "-" in grace     people here
-//	o:free                zset    team:operator -> strategy's score; < 0: at work, not free   operators at work x teams
+//	o:free                zset    group:operator -> strategy's score; < 0: at work, not free   operators at work x groups
 //	o:queue               zset    waiting chat -> place                    waiting chats
 //	o:chat                hash    open chat -> record (JSON)               open chats
-//	o:team                hash    team id -> settings (JSON)               256
+//	o:team                hash    team id -> settings, groups (JSON)       256; 256 groups for an hour after use
 //	o:vis                 hash    visitor -> open chat                     open chats
 //	o:order               hash    logout orders and their counters         orders of 30 days, and few more
 //	o:orders              zset    logout orders by id                      the same
@@ -67,7 +71,10 @@ const (
 	// Those below are answered by routing.
 
 	AlarmOffer  = "offer"  // chat: an offer got no answer
-	AlarmAgain  = "again"  // chat: those who declined may be asked once more
+	AlarmAgain  = "again"  // chat: those who declined, or others than the last operator, may be asked
+	AlarmRelax  = "relax"  // chat: the next requirement counts
+	AlarmFlow   = "flow"   // chat: has waited for as long as its team lets it
+	AlarmGroup  = "group"  // team/key: is a group of skills still used
 	AlarmQueue  = "queue"  // 0: chats wait; look again
 	AlarmLost   = "lost"   // operator: offline with chats left
 	AlarmGone   = "gone"   // visitor: offline with an open chat

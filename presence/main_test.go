@@ -202,7 +202,8 @@ func (s *site) link(person switchboard.PersonID) string {
 	return link
 }
 
-// free reports whether an operator may be given chats of a team.
+// free reports whether an operator may be given chats of a team; teams of these
+// tests are made in the order of their ids, so that a team's group is its id.
 func (s *site) free(team switchboard.TeamID, op switchboard.OperatorID) bool {
 	s.t.Helper()
 	score, err := s.rdb.ZScore(s.ctx, s.key("free"), fmt.Sprintf("%d:%d", team, op)).Result()

@@ -22,7 +22,9 @@ type NewOperator struct {
 	Number  string                 `json:"number,omitempty"`
 	Role    switchboard.Role       `json:"role,omitempty"`
 	Teams   []switchboard.TeamID   `json:"teams,omitzero"`  // empty, not nil: none
-	Limit   int                    `json:"limit,omitempty"` // chats and offers at a time, 0 (the organization's) to 250
+	Skills  map[string]int         `json:"skills,omitzero"` // skill -> level, 1 to 10; empty, not nil: none
+	Limit   int                    `json:"limit,omitempty"` // units of work at a time, 0 (the team's or organization's) to 250
+	Over    *bool                  `json:"over,omitempty"`  // may claim chats over the limit
 	Account *switchboard.Account   `json:"account,omitempty"`
 }
 
@@ -41,8 +43,18 @@ func (r *Registry) AddOperators(ctx context.Context, org switchboard.OrgID, ops 
 			return switchboard.Invalid(field("name"), "at most 400 bytes")
 		case op.Limit < 0 || op.Limit > 250:
 			return switchboard.Invalid(field("limit"), "0 to 250")
+		case len(op.Skills) > MaxSkills:
+			return switchboard.Invalid(field("skills"), fmt.Sprintf("at most %d", MaxSkills))
 		case op.Role != "" && op.Role != switchboard.RoleOperator && !op.Role.Supervises():
 			return switchboard.Invalid(field("role"), "operator, supervisor or admin")
+		}
+		for skill, level := range op.Skills {
+			if !ValidSkill(skill) {
+				return switchboard.Invalid(field("skills"), "a skill's name is 1 to 40 of a-z 0-9 _ . : -")
+			}
+			if level < 1 || level > MaxLevel {
+				return switchboard.Invalid(field("skills."+skill), "a level is 1 to 10")
+			}
 		}
 		raw, err := json.Marshal(op)
 		if err != nil {

@@ -21,7 +21,9 @@ type Operator struct {
 	Role    switchboard.Role       `json:"role"`
 	Account switchboard.Account    `json:"account"`
 	Teams   []switchboard.TeamID   `json:"teams,omitempty"`
-	Limit   int                    `json:"limit,omitempty"` // chats and offers at a time; 0: the organization's
+	Skills  map[string]int         `json:"skills,omitempty"` // skill -> level
+	Limit   int                    `json:"limit,omitempty"`  // units of work at a time; 0: the team's or organization's
+	Over    bool                   `json:"over,omitempty"`   // may claim chats over the limit
 	Intent  string                 `json:"intent"`
 	Source  string                 `json:"source,omitempty"` // who set the intent: operator, supervisor, system
 	Reason  string                 `json:"why,omitempty"`    // of the intent
@@ -36,7 +38,7 @@ type Operator struct {
 	Wrap    int64                  `json:"wrap,omitempty"`  // wrap-up lasts until, Redis ms; 0: none
 	Fence   int64                  `json:"fence,omitempty"` // a new sign-in is refused until, Redis ms
 	Leaving *Leaving               `json:"leaving,omitempty"`
-	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8", "monitor:y"
+	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8", "monitor:y" -> units (chats, offers) or role
 }
 
 // Leaving says that a logout waits for the operator's work to end.

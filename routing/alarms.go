@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
@@ -13,13 +14,23 @@ import (
 func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, id string) error {
 	switch kind {
 	case presence.AlarmOffer:
-		reply, err := r.reg.Call(ctx, org, scriptDecline, nil, r.once(), "", id, "", switchboard.OfferTimeout)
+		reply, err := r.call(ctx, org, scriptDecline, nil, "", id, "", switchboard.OfferTimeout)
 		if err == nil && reply.Status == "OK" {
-			r.metrics.offers.WithLabelValues(switchboard.OfferTimeout).Inc()
+			r.metrics.offers.WithLabelValues(switchboard.OfferTimeout).Add(float64(reply.Int(0)))
 		}
 		return err
 	case presence.AlarmAgain:
-		_, err := r.reg.Call(ctx, org, scriptAgain, nil, r.once(), id)
+		_, err := r.call(ctx, org, scriptAgain, nil, id)
+		return err
+	case presence.AlarmRelax:
+		_, err := r.call(ctx, org, scriptRelax, nil, id)
+		return err
+	case presence.AlarmFlow:
+		_, err := r.call(ctx, org, scriptFlow, nil, id)
+		return err
+	case presence.AlarmGroup:
+		team, key, _ := strings.Cut(id, "/")
+		_, err := r.call(ctx, org, scriptGroup, nil, team, key)
 		return err
 	case presence.AlarmQueue:
 		return r.Match(ctx, org)
@@ -32,10 +43,10 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 	case presence.AlarmAsk:
 		return r.unanswered(ctx, org, id)
 	case presence.AlarmLost:
-		_, err := r.reg.Call(ctx, org, scriptLost, nil, r.once(), id)
+		_, err := r.call(ctx, org, scriptLost, nil, id)
 		return err
 	case presence.AlarmGone:
-		return r.visitor(ctx, org, switchboard.PersonID(id), "gone")
+		return r.visitor(ctx, org, switchboard.PersonID(id), "rings")
 	case presence.AlarmSilent:
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {
@@ -52,12 +63,12 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 }
 
 // VisitorBack tells the operator of a visitor's open chat that the visitor is
-// connected again.
+// connected again, and puts a parked chat back to its place.
 func (r *Router) VisitorBack(ctx context.Context, org switchboard.OrgID, visitor switchboard.PersonID) error {
 	return r.visitor(ctx, org, visitor, "back")
 }
 
 func (r *Router) visitor(ctx context.Context, org switchboard.OrgID, visitor switchboard.PersonID, what string) error {
-	_, err := r.reg.Call(ctx, org, scriptVisitor, nil, r.once(), string(visitor), what, r.cfg.SilentAfter.Milliseconds())
+	_, err := r.call(ctx, org, scriptVisitor, nil, string(visitor), what, r.cfg.SilentAfter.Milliseconds())
 	return err
 }

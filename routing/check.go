@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -74,8 +75,20 @@ type checker struct {
 	chats            map[switchboard.ChatID]Chat
 	links, visitors  map[string]string
 	free, queue, due map[string]float64
-	teams            map[switchboard.TeamID]presence.Team
+	teams            map[switchboard.TeamID]teamRecord
 	broken           []string
+}
+
+// teamRecord is a team as the store holds it: the settings and its groups.
+type teamRecord struct {
+	presence.Team
+	Group  int
+	Groups map[string]struct {
+		G int            // number
+		N map[string]int // what it requires
+		F string         // it is not yet filled
+		X int            // it is about to go
+	}
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -83,13 +96,13 @@ func (c *checker) fail(format string, args ...any) {
 }
 
 func (c *checker) readTeams(raw map[string]string) error {
-	c.teams = map[switchboard.TeamID]presence.Team{}
+	c.teams = map[switchboard.TeamID]teamRecord{}
 	for id, text := range raw {
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {
 			return fmt.Errorf("team id %q: %w", id, err)
 		}
-		var t presence.Team
+		var t teamRecord
 		if err := json.Unmarshal([]byte(text), &t); err != nil {
 			return fmt.Errorf("team %s: %w", id, err)
 		}
@@ -110,7 +123,7 @@ func (c *checker) checkChats() {
 		if queued != (chat.State == switchboard.ChatWaiting) {
 			c.fail("4: chat %d is %s and in a queue: %v", id, chat.State, queued)
 		}
-		item := ""
+		item, holders := "", []switchboard.OperatorID{chat.Operator}
 		switch chat.State {
 		case switchboard.ChatWaiting:
 			if chat.Operator != 0 {
@@ -120,17 +133,30 @@ func (c *checker) checkChats() {
 				c.fail("4: chat %d waits and the queue has no alarm", id)
 			}
 		case switchboard.ChatOffered:
-			item = fmt.Sprintf("offer:%d", id)
+			item, holders = fmt.Sprintf("offer:%d", id), nil
+			for op := range chat.Offers {
+				n, _ := strconv.ParseInt(op, 10, 64) // decodeChat has read it
+				holders = append(holders, switchboard.OperatorID(n))
+			}
+			if len(holders) == 0 {
+				c.fail("1: offered chat %d is offered to nobody", id)
+			}
 			if !c.alarm(presence.AlarmOffer, id) {
 				c.fail("4: offered chat %d has no deadline", id)
 			}
 		case switchboard.ChatActive:
 			item = fmt.Sprintf("chat:%d", id)
+		case switchboard.ChatParked:
+			if !c.alarm(presence.AlarmSilent, id) {
+				c.fail("4: parked chat %d has no deadline", id)
+			}
 		default:
 			c.fail("4: open chat %d is %q", id, chat.State)
 		}
-		if item != "" && c.ops[chat.Operator].Work[item] != 1 {
-			c.fail("1: chat %d is %s for operator %d, who does not hold %s", id, chat.State, chat.Operator, item)
+		for _, op := range holders {
+			if item != "" && c.ops[op].Work[item] == 0 {
+				c.fail("1: chat %d is %s for operator %d, who does not hold %s", id, chat.State, op, item)
+			}
 		}
 		if c.visitors[string(chat.Visitor)] != fmt.Sprint(id) {
 			c.fail("4: open chat %d is not its visitor's", id)
@@ -154,38 +180,15 @@ func (c *checker) checkOperators() {
 			chat, ok := c.chats[switchboard.ChatID(n)]
 			switch {
 			case kind == "chat" && (!ok || chat.Operator != id || chat.State != switchboard.ChatActive),
-				kind == "offer" && (!ok || chat.Operator != id || chat.State != switchboard.ChatOffered):
+				kind == "offer" && (!ok || chat.Offers[fmt.Sprint(id)] == "" || chat.State != switchboard.ChatOffered):
 				c.fail("1: operator %d holds %s, the chat says otherwise", id, item)
 			case kind == "call" && !c.alarm("call", fmt.Sprintf("%d/%s", id, rest)):
 				c.fail("4: call %s of operator %d has no lease", rest, id)
 			}
 		}
-		limit := op.Limit
-		if limit == 0 {
-			limit = c.teams[0].Limit
-		}
-		if limit == 0 {
-			limit = 5
-		}
-		load := len(op.Work) - calls
-		if load > limit {
-			c.fail("3: operator %d holds %d of %d", id, load, limit)
-		}
-		if op.Leaving != nil && chats+calls == 0 {
-			c.fail("6: operator %d is leaving without work", id)
-		}
-		link, here := c.links[string(switchboard.OperatorPerson(id))]
-		takes := op.Intent == switchboard.StatusAvailable || slices.Contains(c.teams[0].Routable, op.Intent)
-		can := here && link != "-" && op.Account == switchboard.AccountActive && takes &&
-			op.Leaving == nil && !op.Out && !op.Wrapping() && calls == 0 && load < limit
-		for _, t := range append([]switchboard.TeamID{0}, op.Teams...) {
-			score, in := c.free[fmt.Sprintf("%d:%d", t, id)]
-			in = in && score >= 0 // below: at work, not free
-			if _, known := c.teams[t]; known && in != can {
-				c.fail("2: operator %d routable %v, in free of team %d: %v", id, can, t, in)
-			}
-		}
+		c.checkFree(op, chats+calls)
 		c.checkIntent(op, chats+calls)
+		link := c.links[string(switchboard.OperatorPerson(id))]
 		if link == "-" && !c.alarm("grace", switchboard.OperatorPerson(id)) {
 			c.fail("4: operator %d is in grace without a deadline", id)
 		}
@@ -207,6 +210,105 @@ func (c *checker) checkIntent(op presence.Operator, work int) {
 	}
 	if op.Pending != nil && work == 0 {
 		c.fail("9: %s of operator %d waits for no work", op.Pending.Status, op.ID)
+	}
+}
+
+// limit is an operator's, in units, as operator.lua computes it.
+func (c *checker) limit(op presence.Operator) int {
+	if op.Limit != 0 {
+		return op.Limit
+	}
+	for _, t := range op.Teams {
+		if n := c.teams[t].Limit; n != 0 {
+			return n
+		}
+	}
+	if n := c.teams[0].Limit; n != 0 {
+		return n
+	}
+	return 5
+}
+
+func (c *checker) units(t teamRecord) int {
+	if n := cmp.Or(t.Units, c.teams[0].Units); n != 0 {
+		return n
+	}
+	return 1
+}
+
+// checkFree: invariants 2, 3 and 6 of one operator.
+func (c *checker) checkFree(op presence.Operator, work int) {
+	load, limit, exclusive := 0, c.limit(op), false
+	for item, units := range op.Work {
+		switch kind, _, _ := strings.Cut(item, ":"); kind {
+		case "chat", "offer":
+			load += units
+		case "call":
+			load += c.teams[0].CallUnits
+			exclusive = exclusive || c.teams[0].CallUnits == 0
+		}
+	}
+	if load > limit && !op.Over && !op.Role.Supervises() {
+		c.fail("3: operator %d holds %d of %d", op.ID, load, limit)
+	}
+	if op.Leaving != nil && work == 0 {
+		c.fail("6: operator %d is leaving without work", op.ID)
+	}
+	link, here := c.links[string(switchboard.OperatorPerson(op.ID))]
+	takes := op.Intent == switchboard.StatusAvailable || slices.Contains(c.teams[0].Routable, op.Intent)
+	atWork := here && op.Account == switchboard.AccountActive && takes && op.Leaving == nil && !op.Out
+	able := atWork && link != "-" && !op.Wrapping() && !exclusive
+	for _, t := range append([]switchboard.TeamID{0}, op.Teams...) {
+		team, known := c.teams[t]
+		if !known {
+			continue
+		}
+		room := load+c.units(team) <= limit
+		c.listed(op.ID, team.Group, able, room, atWork)
+		for _, g := range team.Groups {
+			if g.F == "" && g.X == 0 {
+				has := meets(op.Skills, g.N)
+				c.listed(op.ID, g.G, able && has, room, atWork && has)
+			}
+		}
+	}
+}
+
+func meets(skills, need map[string]int) bool {
+	for skill, level := range need {
+		if skills[skill] < level {
+			return false
+		}
+	}
+	return true
+}
+
+// listed compares one member of free with what it should be: free, full, at work
+// only, or not there (operator.lua, list).
+func (c *checker) listed(op switchboard.OperatorID, group int, able, room, work bool) {
+	score, in := c.free[fmt.Sprintf("%d:%d", group, op)]
+	want, got := "nowhere", "nowhere"
+	switch {
+	case able && room:
+		want = "free"
+	case able:
+		want = "full"
+	case work:
+		want = "at work"
+	}
+	switch below := -score - float64(group)*(1<<44); {
+	case !in:
+	case score >= 0:
+		got = "free"
+	case below == 1:
+		got = "full"
+	case below == 2:
+		got = "at work"
+	default:
+		got = "out of band"
+	}
+	if want != got {
+		c.fail("2: operator %d should be %s in group %d and is %s at %.0f", op, want, group, got, score)
 	}
 }
 

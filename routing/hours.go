@@ -29,7 +29,7 @@ func (r *Router) Hours(ctx context.Context, org switchboard.OrgID, team switchbo
 		if err != nil {
 			return err
 		}
-		reply, err := r.reg.Call(ctx, org, scriptHours, nil, r.once(), int64(team), rules, open, until, hoursRenew.Milliseconds())
+		reply, err := r.call(ctx, org, scriptHours, nil, int64(team), rules, open, until, hoursRenew.Milliseconds())
 		if err != nil || reply.Status == "OK" {
 			return err
 		}
@@ -64,11 +64,11 @@ type Door struct {
 // Doors returns what a chat that was started now would meet, for each of at most
 // 257 teams, by the same decision as Start.
 func (r *Router) Doors(ctx context.Context, org switchboard.OrgID, teams []switchboard.TeamID) ([]Door, error) {
-	args := []any{r.once()}
+	args := []any{}
 	for _, t := range teams {
 		args = append(args, int64(t))
 	}
-	reply, err := r.fresh(ctx, org, func() (presence.Reply, error) { return r.reg.Call(ctx, org, scriptDoors, nil, args...) })
+	reply, err := r.fresh(ctx, org, func() (presence.Reply, error) { return r.call(ctx, org, scriptDoors, nil, args...) })
 	if err != nil {
 		return nil, err
 	}

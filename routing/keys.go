@@ -18,6 +18,8 @@ import (
 //	o:viewing:<chat>    zset    operator -> expiry                            60 s after the last mark
 //	o:closed:<chat>     string  record of a finished chat (JSON)              retention
 //	o:offline           hash    offline messages by id, who left and dealt with them   10,000; retention
+//	o:decided           stream  decisions, with what they were made of        about 10,000 entries
+//	o:last:<n>          hash    visitor -> last operator, in turns of 30 days    0 and 1; each goes 60 days after its beginning
 type chatKeys struct{ log, cmid, typing, viewing, closed string }
 
 func keysOf(p presence.Partition, org switchboard.OrgID, chat switchboard.ChatID) chatKeys {
@@ -26,4 +28,9 @@ func keysOf(p presence.Partition, org switchboard.OrgID, chat switchboard.ChatID
 		log: p.Key(org, "log:"+id), cmid: p.Key(org, "cmid:"+id), typing: p.Key(org, "typing:"+id),
 		viewing: p.Key(org, "viewing:"+id), closed: p.Key(org, "closed:"+id),
 	}
+}
+
+// ledgerKeys are KEYS 17..19 of every script behind match.lua.
+func ledgerKeys(p presence.Partition, org switchboard.OrgID) []string {
+	return []string{p.Key(org, "decided"), p.Key(org, "last:0"), p.Key(org, "last:1")}
 }

@@ -242,7 +242,7 @@ type Snapshot struct {
 
 // Snapshot returns what a person holds now, in one step of the store.
 func (r *Router) Snapshot(ctx context.Context, org switchboard.OrgID, person switchboard.PersonID) (Snapshot, error) {
-	reply, err := r.reg.Call(ctx, org, scriptSnapshot, nil, "", string(person))
+	reply, err := r.call(ctx, org, scriptSnapshot, nil, string(person))
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -267,13 +267,4 @@ func (r *Router) Snapshot(ctx context.Context, org switchboard.OrgID, person swi
 		s.Chats, s.Records = append(s.Chats, c), append(s.Records, reply.Text(i))
 	}
 	return s, nil
-}
-
-// Waiting returns how many chats of an organization wait.
-func (r *Router) Waiting(ctx context.Context, org switchboard.OrgID) (int64, error) {
-	n, err := r.rdb.ZCard(ctx, r.reg.Partition(org).Block(org).Queue).Result()
-	if err != nil {
-		return 0, storeError(err)
-	}
-	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -101,6 +102,67 @@ func (d *desk) operator(id switchboard.OperatorID) presence.Operator {
 	}
 	return op
 }
+
+// warp lets time pass: every time that the store holds for the organization goes
+// back by d, and then what is due is answered, as sweeps do.
+func (d *desk) warp(by time.Duration) {
+	d.t.Helper()
+	b := d.reg.Partition(d.org).Block(d.org)
+	if err := warp.Run(d.ctx, d.rdb, []string{b.Due, b.Chat, b.Op, b.Team}, int64(d.org), by.Milliseconds()).Err(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.ring()
+}
+
+// ring answers what is due, and matches where a pair may have become possible.
+func (d *desk) ring() {
+	d.t.Helper()
+	for range 2 { // what an answer makes due at once is answered too
+		if err := d.reg.Sweep(d.ctx, d.rt.Ring); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.match()
+}
+
+func (d *desk) match() {
+	d.t.Helper()
+	if err := d.rt.Match(d.ctx, d.org); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+var warp = redis.NewScript(`
+local org, by = ARGV[1], tonumber(ARGV[2])
+local function int(n) return string.format('%.0f', n) end
+local due = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for k = 1, #due, 2 do
+  if string.match(due[k], '^%a+/(%d+)/') == org then redis.call('ZADD', KEYS[1], int(due[k + 1] - by), due[k]) end
+end
+local function back(key, change)
+  local all = redis.call('HGETALL', key)
+  for k = 1, #all, 2 do
+    local rec = cjson.decode(all[k + 1])
+    change(rec)
+    redis.call('HSET', key, all[k], cjson.encode(rec))
+  end
+end
+local function fields(...)
+  local names = {...}
+  return function(rec)
+    for _, f in ipairs(names) do if rec[f] then rec[f] = rec[f] - by end end
+  end
+end
+local chat = fields('since', 'taken', 'lastuntil')
+back(KEYS[2], function(c)
+  chat(c)
+  for op, at in pairs(c.declined or {}) do c.declined[op] = at - by end
+end)
+back(KEYS[3], fields('since', 'wrap'))
+back(KEYS[4], function(tm)
+  for _, g in pairs(tm.groups or {}) do g.u = g.u - by end
+end)
+return 1`)
 
 // check fails the test when an invariant is broken.
 func (d *desk) check() {

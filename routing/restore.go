@@ -19,7 +19,7 @@ func (r *Router) Restore(ctx context.Context, org switchboard.OrgID, record stri
 		return "", fmt.Errorf("chat record: %w", err)
 	}
 	k := keysOf(r.reg.Partition(org), org, c.ID)
-	reply, err := r.reg.Call(ctx, org, scriptRestore, []string{k.log, k.cmid, k.typing, k.viewing, k.closed},
-		r.once(), record, r.cfg.Retention.Milliseconds())
+	reply, err := r.call(ctx, org, scriptRestore, []string{k.log, k.cmid, k.typing, k.viewing, k.closed},
+		record, r.cfg.Retention.Milliseconds())
 	return reply.Text(0), err
 }

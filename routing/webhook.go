@@ -65,7 +65,7 @@ func (r *Router) Advise(ctx context.Context, org switchboard.OrgID, q Ask, opera
 			ids = append(ids, strconv.FormatInt(int64(op), 10))
 		}
 	}
-	reply, err := r.reg.Call(ctx, org, scriptAdvise, nil, r.once(), int64(q.Chat), q.ID, strings.Join(ids, ","))
+	reply, err := r.call(ctx, org, scriptAdvise, nil, int64(q.Chat), q.ID, strings.Join(ids, ","))
 	return err == nil && reply.Status == "OK", err
 }
 
@@ -74,6 +74,6 @@ func (r *Router) unanswered(ctx context.Context, org switchboard.OrgID, id strin
 	if _, err := strconv.ParseInt(id, 10, 64); err != nil {
 		return fmt.Errorf("no chat: %q", id)
 	}
-	_, err := r.reg.Call(ctx, org, scriptAdvise, nil, r.once(), id, "", "")
+	_, err := r.call(ctx, org, scriptAdvise, nil, id, "", "")
 	return err
 }

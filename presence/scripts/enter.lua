@@ -43,6 +43,8 @@ if rec then
   intents.doze(rec, inc, ARGV[5] == '1')
   settle(rec)
   redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id)
+elseif not link and redis.call('HEXISTS', VIS, person) == 1 then
+  later(0, 'gone/' .. org .. '/' .. person) -- routing looks: the chat may be parked
 else
   redis.call('ZREM', DUE, 'gone/' .. org .. '/' .. person)
 end

@@ -24,9 +24,11 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local head = redis.call('HMGET', META, 'gen', 'ctr', 'hold')
 local GEN, CTR, WAKE, HOLD = head[1] or '1', head[2] or '0', '0', tonumber(head[3] or '0')
 local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
--- A group's members stand in one score band of 2^45 in free and in queue, so
+-- A group's members stand in one score band of 2^44 in free and in queue, so
 -- that both are one key for the whole organization (presence/keys.go says why).
-local BAND, LOAD = 35184372088832, 137438953472
+-- In a band of free: LATE (bit 43) for who was found deaf, BUSY (bit 42) for who
+-- is not idle, LOAD (bits 35..42) for the units held, turns (bits 0..34).
+local BAND, LATE, BUSY, LOAD = 17592186044416, 8796093022208, 4398046511104, 34359738368
 
 local function int(n) return string.format('%.0f', n) end
 local function reply(status, ...) return {status, GEN, CTR, WAKE, ...} end
@@ -76,12 +78,16 @@ local function team(id)
   return teams[id]
 end
 
+-- tally counts work: pieces by kind, and the units that all of it takes.
 local function tally(rec)
-  local n = {chat = 0, call = 0, offer = 0}
-  for item in pairs(rec.work or {}) do
+  local n = {chat = 0, call = 0, offer = 0, units = 0}
+  for item, units in pairs(rec.work or {}) do
     local kind = string.match(item, '^%a+')
     n[kind] = (n[kind] or 0) + 1
+    if kind == 'chat' or kind == 'offer' then n.units = n.units + units end
   end
+  local base = n.call > 0 and team(0)
+  if base and base.call_units then n.units = n.units + n.call * base.call_units end
   return n
 end
 -- KEEPS is the table of roles: which work keeps an operator in while a logout
@@ -109,11 +115,37 @@ local function takes(rec)
   end
   return false
 end
-local function limit(rec) return rec.limit or (team(0) and team(0).limit) or 5 end
--- fit computes routable (but for deafness, which only the claim can know).
-local function fit(rec, link, n)
-  return link and link ~= '-' and rec.account == 0 and not rec.leaving and takes(rec)
-    and not rec.out and not rec.wrap and n.call == 0 and n.chat + n.offer < limit(rec)
+-- limit is in units: the operator's own, else that of the first of their teams
+-- that has one, else the organization's.
+local function limit(rec)
+  if rec.limit then return rec.limit end
+  for _, t in ipairs(rec.teams or {}) do
+    local tm = team(t)
+    if tm and tm.limit then return tm.limit end
+  end
+  return team(0) and team(0).limit or 5
+end
+local function units(tm) return tm.units or (team(0) and team(0).units) or 1 end -- of one chat
+-- barrier names the first fact that keeps an operator from all chats, nil when
+-- there is none. Deafness is not among them: only the claim can know it.
+local function barrier(rec, link, n)
+  if rec.account ~= 0 then return 'account' end
+  if rec.out or not link then return 'offline' end
+  if link == '-' then return 'unreachable' end
+  if rec.leaving then return 'leaving' end
+  if not takes(rec) then return 'status' end
+  if rec.wrap then return 'wrap_up' end
+  local base = n.call > 0 and team(0)
+  if n.call > 0 and not (base and base.call_units) then return 'call' end
+end
+-- fit computes routable for a chat of some units.
+local function fit(rec, link, n, size) return not barrier(rec, link, n) and n.units + size <= limit(rec) end
+-- meets: does an operator have every skill of a group at its level?
+local function meets(rec, need)
+  for skill, level in pairs(need) do
+    if ((rec.skills or {})[skill] or 0) < level then return false end
+  end
+  return true
 end
 -- atWork says that an operator means to take chats: one who is full or in a call
 -- staffs a team as much as one who is free.
@@ -122,7 +154,33 @@ local function atWork(rec, link)
 end
 local function score(rec, tm, n)
   if tm.strategy == 'round_robin' or tm.strategy == 'mod' then return rec.id end
-  return (n.chat + n.offer) * LOAD + (rec.last or 0)
+  local last = (rec.last or 0) % LOAD
+  if tm.strategy == 'longest_idle' then return (n.units > 0 and BUSY or 0) + last end
+  return n.units * LOAD + last
+end
+-- list puts an operator where a group's free set has them: free; or, below zero,
+-- full (FULL: never picked, counted for estimates) or at work without being able to
+-- take a chat now (STAFF: the team is staffed); or nowhere.
+local FULL, STAFF = -1, -2
+local function list(rec, group, tm, n, able, room, work)
+  local member = int(group) .. ':' .. rec.id
+  if able and room then
+    redis.call('ZADD', FREE, int(group * BAND + score(rec, tm, n)), member)
+  elseif able or work then
+    redis.call('ZADD', FREE, int(-group * BAND + (able and FULL or STAFF)), member)
+  else
+    redis.call('ZREM', FREE, member)
+  end
+end
+-- unlist takes an operator off every group of their teams.
+local function unlist(rec)
+  for _, t in ipairs({0, unpack(rec.teams or {})}) do
+    local tm = team(t)
+    if tm then
+      list(rec, tm.group, tm)
+      for _, g in pairs(tm.groups or {}) do list(rec, g.g, tm) end
+    end
+  end
 end
 -- answers: would a visitor who comes now be served, at once or in turn? Whether
 -- anybody answers for a team is counted from it (P-7).
@@ -154,7 +212,7 @@ local function open(id)
   end
   return rec
 end
-local function hold(rec, item, role) rec.work = rec.work or {}; rec.work[item] = role or 1 end
+local function hold(rec, item, size) rec.work = rec.work or {}; rec.work[item] = size or 1 end
 local function drop(rec, item)
   if not rec.work or not rec.work[item] then return false end
   rec.work[item] = nil
@@ -167,11 +225,13 @@ end
 -- withdraw offers in their own step.
 local function release(rec, cid, reason)
   if not drop(rec, 'offer:' .. cid) then return end
-  redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. cid)
   tell({'o' .. rec.id}, 'e', {t = 'offer.gone', chat = tonumber(cid), reason = reason})
   local c = get(CHAT, cid)
-  if not c or c.state ~= 'offered' or c.op ~= rec.id then return end
-  c.state, c.op, c.token, c.opname = 'waiting', nil, nil, nil
+  if not c or c.state ~= 'offered' or not c.offers[int(rec.id)] then return end
+  c.offers[int(rec.id)] = nil
+  if next(c.offers) then return putChat(c) end -- others are asked still
+  redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. cid)
+  c.state, c.offers = 'waiting', nil
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, cid)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
@@ -194,6 +254,8 @@ local function giveBack(rec, cid)
   local low = c.group * BAND
   local first = redis.call('ZRANGEBYSCORE', QUEUE, int(low), '(' .. int(low + BAND), 'WITHSCORES', 'LIMIT', 0, 1)
   if first[1] then c.score = int(math.max(low, math.min(tonumber(c.score), tonumber(first[2]) - 1))) end
+  c.rank = tonumber(c.score) - low
+  if c.steps then later(0, 'relax/' .. org .. '/' .. cid) end -- its group may be gone; routing puts it right
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, cid)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
@@ -321,15 +383,24 @@ local function settle(rec)
   -- What was told last is kept, because a setting of the team may have changed it.
   local told = answers(rec, link) and 1 or nil
   if told ~= rec.told then rec.told, before[rec.id] = told, nil end
-  local can = fit(rec, link, n)
+  local able, left, can, work = not barrier(rec, link, n), limit(rec) - n.units, false, atWork(rec, link)
+  -- Who begins to take work stands behind those who waited for it; a reload
+  -- (grace) changes no place.
+  if able and not rec.able then
+    rec.last, rec.able = redis.call('HINCRBY', ORG, 'turn', 1), 1
+  elseif rec.able and not able and link ~= '-' then
+    rec.able = nil
+  end
   for _, t in ipairs({0, unpack(rec.teams or {})}) do
     local tm = team(t)
-    if tm and can then
-      redis.call('ZADD', FREE, int(tm.group * BAND + score(rec, tm, n)), t .. ':' .. rec.id)
-    elseif tm and atWork(rec, link) then -- in the band's negative: not free, but the team is staffed
-      redis.call('ZADD', FREE, int(-(tm.group + 1) * BAND), t .. ':' .. rec.id)
-    else
-      redis.call('ZREM', FREE, t .. ':' .. rec.id)
+    if tm then
+      local room = left >= units(tm)
+      can = can or (able and room)
+      list(rec, tm.group, tm, n, able, room, work)
+      for _, g in pairs(tm.groups or {}) do
+        local meets_ = meets(rec, g.n)
+        list(rec, g.g, tm, n, able and meets_, room, work and meets_)
+      end
     end
   end
   if can and redis.call('EXISTS', QUEUE) == 1 then WAKE = '1' end

@@ -13,9 +13,13 @@ for k = 3, #ARGV do
   end
   local was = rec.account
   if new.teams then -- settle() adds; what is left must go here
-    for _, t in ipairs(rec.teams or {}) do redis.call('ZREM', FREE, t .. ':' .. rec.id) end
+    unlist(rec)
     rec.teams = nil
     if #new.teams == 0 then new.teams = nil end -- an empty table would come out as {}
+  end
+  if new.skills then
+    rec.skills = nil
+    if not next(new.skills) then new.skills = nil end
   end
   for field, value in pairs(new) do rec[field] = value end
   if rec.account ~= 0 then releaseAll(rec, 'withdrawn') end

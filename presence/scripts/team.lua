@@ -5,7 +5,8 @@
 --   that is known, version the writer has seen (0: new, -1: any), settings as audited
 -- Returns OK, mark of the change, version of each | STALE, team, its version
 --   | NOTFOUND, team | FULL: 256 teams are the bound of an organization
--- Stays true: each team has its own score band (group) in free and queue; of two
+-- Stays true: each team has its own score band (group, 0 to 255) in free and queue,
+--   and keeps it and its groups of skills, whatever is set; of two
 --   writers who saw the same version one is refused (S-3); while operators have yet
 --   to be recomputed (resettle.lua) the settle deadline stands.
 local groups, fresh = redis.call('HLEN', TEAM), {}
@@ -20,7 +21,7 @@ for k = 5, #ARGV, 7 do
   end
   local new = cjson.decode(ARGV[k + 1])
   new.version = version + 1
-  if old then new.group, new.turn = old.group, old.turn
+  if old then new.group, new.groups = old.group, old.groups
   elseif id == '0' then new.group = 0
   else new.group, groups = groups, groups + 1 end
   if new.group > 255 then return reply('FULL') end

@@ -1,21 +1,21 @@
--- accept: an operator takes the chat that is offered to them.
+-- accept: an operator takes the chat that is offered to them; the first of several wins.
 -- ARGV 3 nonce (unused); 4 operator id; 5 chat id; 6 offer token
--- Returns OK, chat JSON, '1' when the visitor is connected | STALE: the offer is over, or was another's | CLOSED
+-- Returns OK, chat JSON, '1' when the visitor is connected
+--   | STALE (the offer is over, or was another's), who holds the chat (0: nobody), their name | CLOSED
 -- Stays true: only this offer's token counts; repeating it is OK.
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
 if not c or not rec then return reply('CLOSED') end
-if c.op ~= rec.id or c.token ~= ARGV[6] then return reply('STALE') end
+local mine = c.op == rec.id and c.state == 'active' and c.token == ARGV[6]
+local offered = c.state == 'offered' and c.offers[int(rec.id)] == ARGV[6]
+if not mine and not offered then
+  if c.state ~= 'active' then return reply('STALE', 0, '') end
+  return reply('STALE', int(c.op), c.opname or '')
+end
 local link = redis.call('HGET', LINK, c.visitor)
 local here = (link and link ~= '-') and '1' or '0'
-if c.state == 'active' then return reply('OK', cjson.encode(c), here) end
-c.state, c.declined = 'active', nil
-c.ops[tostring(rec.id)] = 1
+if mine then return reply('OK', cjson.encode(c), here) end
 rec.missed = nil
-drop(rec, 'offer:' .. c.id)
-hold(rec, 'chat:' .. c.id)
-redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. c.id)
-putChat(c)
-settle(rec)
-tell({'o' .. rec.id}, 'e', {t = 'offer.gone', chat = c.id, reason = 'accepted'})
+activate(c, rec, ARGV[6])
+tell({'o' .. int(rec.id)}, 'e', {t = 'offer.gone', chat = c.id, reason = 'accepted'})
 tellChat(c)
 return reply('OK', cjson.encode(c), here)

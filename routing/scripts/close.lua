@@ -1,5 +1,5 @@
 -- close: a chat ends.
--- KEYS 17..21 as in closing.lua
+-- KEYS 20..24 as in closing.lua
 -- ARGV 3 nonce; 4 person who closes ('' for the system); 5 chat id; 6 reason;
 --   7 retention in ms; 8 '1': may close any chat; 9 alarm that asks ('' for none)
 -- Returns OK, closed chat JSON | FORBIDDEN | NOTFOUND
@@ -10,7 +10,7 @@ if ARGV[9] ~= '' then
 end
 local c = get(CHAT, ARGV[5])
 if not c then
-  local closed = redis.call('GET', KEYS[21])
+  local closed = redis.call('GET', KEYS[24])
   if not closed then return reply('NOTFOUND') end
   -- Who had no part in it learns nothing of it, as while it was open.
   local was, who = cjson.decode(closed), ARGV[4]

@@ -22,9 +22,13 @@ end
 if redis.call('EXISTS', QUEUE) == 1 then
   match()
   -- Who was told when it opens, and still waits, hears what holds now.
-  local lo = id == '0' and '-inf' or int(tm.group * BAND)
-  local hi = id == '0' and '+inf' or ('(' .. int((tm.group + 1) * BAND))
-  for _, cid in ipairs(redis.call('ZRANGEBYSCORE', QUEUE, lo, hi, 'LIMIT', 0, 250)) do
+  local waiting, left = {}, 250
+  for _, g in ipairs(id == '0' and {-1} or bands(tm)) do
+    local page = redis.call('ZRANGEBYSCORE', QUEUE, g < 0 and '-inf' or int(g * BAND), g < 0 and '+inf' or '(' .. int((g + 1) * BAND), 'LIMIT', 0, left)
+    for _, cid in ipairs(page) do waiting[#waiting + 1] = cid end
+    left = left - #page
+  end
+  for _, cid in ipairs(waiting) do
     local c = get(CHAT, cid)
     if c and c.held then
       local own = team(c.team)

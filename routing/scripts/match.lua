@@ -1,21 +1,38 @@
 -- The last prelude: which operator gets which waiting chat. It stands behind
 -- presence's and open.lua; every script that may make a pair ends in match().
 --
+-- KEYS 17     decisions; 18, 19 last operators of visitors, two periods (routing/keys.go)
 -- ARGV 3      nonce of the caller: part of every offer token, so that a token
 --             cannot come back to life when a counter does (rollback)
 -- Stays true  a chat is taken only from 'waiting', by an operator for whom fit()
---             holds in this step; every offer has a deadline.
+--             and meets() hold in this step; every offer has a deadline; of two
+--             chats that one operator could take, the one of lower rank is given.
 local NONCE = ARGV[3]
+local DECIDED = KEYS[17]
 
 local function visitorOf(c)
   local v = c.info or {}
   return {id = c.visitor, name = v.name, email = v.email, page = v.page}
 end
+-- bands returns the groups that the chats of a team may wait in.
+local function bands(tm)
+  local out = {tm.group}
+  for _, g in pairs(tm.groups or {}) do out[#out + 1] = g.g end
+  return out
+end
+-- ahead counts the chats of a team up to a rank; without one, all.
+local function ahead(tm, rank)
+  local n = 0
+  for _, g in ipairs(bands(tm)) do
+    n = n + redis.call('ZCOUNT', QUEUE, int(g * BAND), rank and int(g * BAND + rank) or '(' .. int((g + 1) * BAND))
+  end
+  return n
+end
 -- place in the queue, 1 is next; chats of other teams do not count
-local function place(c) return redis.call('ZCOUNT', QUEUE, int(c.group * BAND), c.score) end
+local function place(c) return team(c.team) and ahead(team(c.team), c.rank) or 1 end
 local function forVisitor(c)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
-  if c.state == 'offered' then f.state = 'waiting' end
+  if c.state == 'offered' or (c.state == 'parked' and not c.op) then f.state = 'waiting' end
   if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
   if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
   return f
@@ -30,130 +47,300 @@ end
 -- A party's nodes get the chat's record with it and keep it, to assert it when a
 -- failover loses it (restore.lua).
 local function tellVisitor(c) tell({c.visitor}, 'k', cjson.encode(forVisitor(c)) .. '\t' .. cjson.encode(c)) end
-local function tellOperator(c) tell({'o' .. c.op}, 'k', cjson.encode(forOperator(c)) .. '\t' .. cjson.encode(c)) end
+local function tellOperator(c) tell({'o' .. int(c.op)}, 'k', cjson.encode(forOperator(c)) .. '\t' .. cjson.encode(c)) end
 local function tellChat(c)
   tellVisitor(c)
   if c.op and c.state ~= 'offered' then tellOperator(c) end
 end
 
--- enqueue puts a chat at its own place: the score is given once, at the start.
+-- groupOf returns the group of a requirement in a team, a new one where it is
+-- new: pair.lua then fills it. With 256 groups in use the chat waits with those
+-- of its team, and the claim looks for who meets the requirement.
+local function groupOf(t, tm, step)
+  if not step or step.key == '' then return tm.group end
+  local g = tm.groups and tm.groups[step.key]
+  if g and not g.x then
+    if NOW - g.u > 600000 then
+      g.u = NOW
+      put(TEAM, tostring(t), tm)
+    end
+    return g.g
+  end
+  if not g then
+    local used, n = get(ORG, 'groups') or {}, 256
+    while n < 512 and used[tostring(n)] do n = n + 1 end
+    if n == 512 then return tm.group end
+    used[tostring(n)] = 1
+    put(ORG, 'groups', used)
+    g = {g = n, n = step.need}
+    tm.groups = tm.groups or {}
+    tm.groups[step.key] = g
+  end
+  g.u, g.x, g.f = NOW, nil, '0'
+  put(TEAM, tostring(t), tm)
+  local fill = get(ORG, 'fill') or {}
+  fill[#fill + 1] = {t = t, k = step.key}
+  put(ORG, 'fill', fill)
+  later(3600000, 'group/' .. org .. '/' .. int(t) .. '/' .. step.key)
+  return g.g
+end
+-- stepOf returns the requirement that counts for a chat now, and in how many ms
+-- the next one does.
+local function stepOf(c)
+  local now
+  for _, s in ipairs(c.steps or {}) do
+    if c.since + s.after > NOW then return now, c.since + s.after - NOW end
+    now = s
+  end
+  return now
+end
+
+-- stand puts a chat at its place: its rank was given once, at the start; the
+-- group is that of what it requires by now.
+local function stand(c)
+  local tm = team(c.team) -- a failover may have lost it: then nobody takes the chat before it is back
+  local step, left = stepOf(c)
+  c.group = tm and groupOf(c.team, tm, step) or 0
+  c.score = int(c.group * BAND + c.rank)
+  if left then later(left, 'relax/' .. org .. '/' .. int(c.id)) end
+  return tm
+end
 local function enqueue(c)
-  c.state, c.op, c.opname, c.token = 'waiting', nil, nil, nil
+  local tm = stand(c)
+  c.state, c.op, c.opname, c.token, c.offers = 'waiting', nil, nil, nil, nil
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, c.id)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
+  if tm and tm.overflow_ms and not c.flowed then
+    redis.call('ZADD', DUE, 'NX', int(math.max(NOW, c.since + tm.overflow_ms)), 'flow/' .. org .. '/' .. int(c.id))
+  end
 end
 
+-- activate makes a chat an operator's; other offers of it end.
+local function activate(c, rec, token)
+  local own, others = int(rec.id), c.offers or {}
+  local size = drop(rec, 'offer:' .. int(c.id)) and others[own] and c.units or units(team(c.team) or {})
+  redis.call('ZREM', QUEUE, c.id)
+  redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. int(c.id), 'relax/' .. org .. '/' .. int(c.id), 'flow/' .. org .. '/' .. int(c.id))
+  c.ops = c.ops or {}
+  c.ops[own] = 1
+  c.state, c.op, c.opname, c.token, c.taken = 'active', rec.id, rec.name, token, NOW
+  c.offers, c.declined, c.last, c.lastuntil = nil, nil, nil, nil
+  hold(rec, 'chat:' .. int(c.id), size)
+  putChat(c)
+  settle(rec)
+  for id in pairs(others) do
+    local other = id ~= own and open(id)
+    if other and drop(other, 'offer:' .. int(c.id)) then
+      tell({'o' .. id}, 'e', {t = 'offer.gone', chat = c.id, reason = 'superseded'})
+      settle(other)
+    end
+  end
+end
+
+local deaf = {}
 local function hears(op) -- an edge on a live incarnation that hears this partition
   for i in string.gmatch(redis.call('HGET', LINK, 'o' .. op) or '', '%d+') do
-    if redis.call('SISMEMBER', DEAF, i) == 0 then return true end
+    if deaf[i] == nil then deaf[i] = redis.call('SISMEMBER', DEAF, i) end
+    if deaf[i] == 0 then return true end
   end
   return false
 end
--- candidates in the order of the team's strategy, at most 16
-local function candidates(c, tm)
-  local lo, hi = int(tm.group * BAND), '(' .. int((tm.group + 1) * BAND)
+-- candidates of a chat's group in the order of the team's strategy, at most n
+local function candidates(c, tm, n, turn)
+  local lo, hi = int(c.group * BAND), '(' .. int((c.group + 1) * BAND)
   if tm.strategy == 'mod' then
-    local base = redis.call('ZCOUNT', FREE, '-inf', '(' .. lo)
-    local n = redis.call('ZCOUNT', FREE, lo, hi)
-    if n == 0 then return {} end
-    local at = base + c.id % n
-    local list = redis.call('ZRANGE', FREE, at, math.min(at + 15, base + n - 1))
-    for _, m in ipairs(redis.call('ZRANGE', FREE, base, base + math.min(c.id % n, 16) - 1)) do list[#list + 1] = m end
+    local count = redis.call('ZCOUNT', FREE, lo, hi)
+    if count == 0 then return {} end
+    local base, at = redis.call('ZCOUNT', FREE, '-inf', '(' .. lo), c.id % count
+    local list = redis.call('ZRANGE', FREE, base + at, base + math.min(at + n, count) - 1)
+    for _, m in ipairs(redis.call('ZRANGE', FREE, base, base + math.min(at, n) - 1)) do list[#list + 1] = m end
     return list
   end
   if tm.strategy == 'round_robin' then
-    local after = '(' .. int(tm.group * BAND + (tm.turn or 0))
-    local list = redis.call('ZRANGEBYSCORE', FREE, after, hi, 'LIMIT', 0, 16)
-    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, 16 - #list)) do list[#list + 1] = m end
+    local list = redis.call('ZRANGEBYSCORE', FREE, '(' .. int(c.group * BAND + turn), hi, 'LIMIT', 0, n)
+    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n - #list)) do list[#list + 1] = m end
     return list
   end
-  return redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, 16)
+  return redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n)
 end
 
-local function assign(c, rec, tm)
-  c.op, c.opname, c.tries = rec.id, rec.name, (c.tries or 0) + 1
-  c.token = NONCE .. '.' .. c.tries
-  c.ops = c.ops or {}
-  rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
-  redis.call('ZREM', QUEUE, c.id)
-  if tm.strategy == 'round_robin' then
-    tm.turn = rec.id
-    put(TEAM, tostring(c.team), tm)
-  end
-  if tm.auto_accept then
-    c.state = 'active'
-    c.ops[tostring(rec.id)] = 1
-    hold(rec, 'chat:' .. c.id)
-    putChat(c)
-    settle(rec)
-    tellChat(c)
-    return
-  end
-  c.state = 'offered'
-  hold(rec, 'offer:' .. c.id)
-  putChat(c)
-  local ttl = tm.offer_ms or 15000
-  later(ttl, 'offer/' .. org .. '/' .. c.id)
-  settle(rec)
-  tell({'o' .. rec.id}, 'e', {t = 'offer', chat = c.id, token = c.token, ttl_ms = ttl, team = c.team,
-    waited_ms = NOW - c.since, visitor = visitorOf(c)})
-end
-
--- suits opens an operator who can take the chat now
-local function suits(c, op)
-  if (c.declined and c.declined[op]) or not hears(op) then return nil end
+-- suits opens an operator who can take a chat of some units and need now; else
+-- it returns nil and the rule that keeps them from it. Either goes on a list with
+-- what the order is made of: op,units,last,rule (decisions.go reads it).
+local function suits(op, size, need, seen)
   local rec = open(op)
-  return rec and fit(rec, redis.call('HGET', LINK, 'o' .. op), tally(rec)) and rec or nil
+  if not rec then return nil, 'account' end
+  local n = tally(rec)
+  local why = barrier(rec, redis.call('HGET', LINK, 'o' .. op), n) or (n.units + size > limit(rec) and 'full')
+    or (need and not meets(rec, need) and 'skill') or (not hears(op) and 'deaf') or nil
+  if seen then seen[#seen + 1] = table.concat({op, n.units, rec.last or 0, why or ''}, ',') end
+  return not why and rec or nil, why
 end
--- pair finds an operator for one waiting chat. An operator who declined it is
--- passed over while anyone else is there. Returns whether it is given, else whether
--- the next of its team may fare better.
+
+-- give reserves a chat for operators, or hands it to the first where the team
+-- accepts by itself.
+local function give(c, recs, tm)
+  local ttl = tm.offer_ms or 15000
+  for _, rec in ipairs(recs) do
+    c.tries = (c.tries or 0) + 1
+    rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+    if tm.strategy == 'round_robin' then redis.call('HSET', ORG, 'rr:' .. int(c.team), int(rec.id)) end
+    if tm.auto_accept then
+      activate(c, rec, NONCE .. '.' .. c.tries)
+      return tellChat(c)
+    end
+    c.offers = c.offers or {}
+    c.offers[int(rec.id)] = NONCE .. '.' .. c.tries
+  end
+  c.state, c.units = 'offered', units(tm)
+  redis.call('ZREM', QUEUE, c.id)
+  putChat(c)
+  later(ttl, 'offer/' .. org .. '/' .. int(c.id))
+  for _, rec in ipairs(recs) do
+    hold(rec, 'offer:' .. int(c.id), c.units)
+    settle(rec)
+    tell({'o' .. int(rec.id)}, 'e', {t = 'offer', chat = c.id, token = c.offers[int(rec.id)], ttl_ms = ttl, team = c.team,
+      waited_ms = NOW - c.since, visitor = visitorOf(c)})
+  end
+end
+
+-- former returns the visitor's last operator where the chat is theirs now; and
+-- true while the chat waits for them, who is here but full.
+local function former(c, size, need, seen)
+  local id = int(c.last)
+  local rec = suits(id, size, need)
+  if rec and not (c.declined and c.declined[id]) then
+    seen[1] = id .. ',0,0,last'
+    return rec
+  end
+  if not rec and c.lastuntil and NOW < c.lastuntil then
+    rec = open(id)
+    if rec and not barrier(rec, redis.call('HGET', LINK, 'o' .. id), tally(rec)) then return nil, true end
+  end
+  c.last, c.lastuntil = nil, nil
+end
+
+-- pair finds operators for one waiting chat. Who declined it, or let it pass, is
+-- not asked while anyone else can be, nor before a pause. Returns true when the
+-- chat is given; else whether another chat of its group might fare better.
 local function pair(c, tm)
-  for _, member in ipairs(candidates(c, tm)) do
-    local rec = suits(c, string.match(member, ':(%d+)$'))
-    if rec then
-      local wanted = asked(c, tm)
-      if wanted == 'wait' then return false, true end
-      for _, op in ipairs(wanted) do
-        local score = redis.call('ZSCORE', FREE, int(c.team) .. ':' .. op)
-        local other = score and tonumber(score) >= 0 and suits(c, op)
-        if other then rec = other break end
+  local size, step, again, list, seen = units(tm), stepOf(c), nil, {}, {}
+  local turn = tm.strategy == 'round_robin' and redis.call('HGET', ORG, 'rr:' .. int(c.team)) or '0'
+  local need, want = step and step.need, tm.auto_accept and 1 or tm.offers or 1
+  local own = c.last and true or false
+  if c.last then
+    local rec, waits = former(c, size, need, seen)
+    if waits then return false, true end
+    list[1] = rec
+  end
+  if #list == 0 then
+    local declined, n = c.declined, 16 + want
+    if need and c.group == tm.group then n = 250 end -- no group of its own (groupOf)
+    if declined then
+      own = true
+      for _ in pairs(declined) do n = n + 1 end
+    end
+    for _, member in ipairs(candidates(c, tm, math.min(n, 250), turn)) do
+      local op = string.match(member, ':(%d+)$')
+      if declined and declined[op] then
+        if #seen < 16 then seen[#seen + 1] = op .. ',0,0,declined' end
+        if declined[op] <= NOW and (not again or declined[op] < declined[again]) and suits(op, size, need) then again = op end
+      else
+        local rec, why = suits(op, size, need, #seen < 16 and seen)
+        if rec then
+          list[#list + 1] = rec
+          if #list == want then break end
+        elseif why == 'deaf' then -- behind the others, until the operator changes
+          local at = tonumber(redis.call('ZSCORE', FREE, member))
+          if at % BAND < LATE then redis.call('ZADD', FREE, int(at + LATE), member) end
+          own = true
+        else
+          own = true -- free, and does not suit: the team's groups are all in use
+        end
       end
-      assign(c, rec, tm)
-      return true
+    end
+    if #list == 0 and again then
+      list[1] = open(again)
+      seen[#seen + 1] = again .. ',0,0,again'
     end
   end
-  return false, c.declined ~= nil
+  if #list == 0 then return false, own end
+  local wanted = c.last and {} or asked(c, tm) -- a webhook may prefer others of the group
+  if wanted == 'wait' then return false, true end
+  for _, op in ipairs(wanted) do
+    local score = redis.call('ZSCORE', FREE, int(c.group) .. ':' .. op)
+    local other = score and tonumber(score) >= 0 and not (c.declined and c.declined[op]) and suits(op, size, need)
+    if other then
+      list = {other}
+      seen[#seen + 1] = op .. ',0,0,asked'
+      break
+    end
+  end
+  local ids = {}
+  for k, rec in ipairs(list) do ids[k] = int(rec.id) end
+  redis.call('XADD', DECIDED, 'MAXLEN', '~', 10000, '*', 'chat', int(c.id), 'team', int(c.team), 'group', int(c.group),
+    'strategy', tm.strategy or 'least_loaded', 'turn', turn, 'want', want, 'key', step and step.key or '',
+    'seen', table.concat(seen, ';'), 'got', table.concat(ids, ','))
+  give(c, list, tm)
+  return true
 end
 
--- match serves the queues of all groups, oldest first, at most 16 chats looked at
--- a group and 64 in all; WAKE stays '1' when there may be more to do.
+-- match serves the lines of all groups, lowest rank first over all of them, at
+-- most 64 given and 250 looked at; WAKE stays '1' when there may be more to do. A line
+-- ends with its first chat for whom nobody is free: the next would not fare better.
 local function match()
-  local lo, looked, made = 0, 0, 0
-  WAKE = '0'
+  local lo, looked, made, lines = 0, 0, 0, {}
+  WAKE = redis.call('HEXISTS', ORG, 'fill') == 1 and '1' or '0'
   if NOW < HOLD then return 0 end -- after a failover: what looks free may be taken
-  while lo < 256 and looked < 64 do
+  while lo < 512 do
     local first = redis.call('ZRANGEBYSCORE', QUEUE, int(lo * BAND), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     if not first[1] then break end
-    local group = math.floor(tonumber(first[2]) / BAND)
-    local waiting = redis.call('ZRANGEBYSCORE', QUEUE, int(group * BAND), '(' .. int((group + 1) * BAND), 'LIMIT', 0, 16)
-    local paired = 0
-    for _, cid in ipairs(waiting) do
-      looked = looked + 1
-      local c = get(CHAT, cid)
-      local tm = c and team(c.team)
-      if not c then redis.call('ZREM', QUEUE, cid)
-      elseif tm and held(c, tm) then looked = looked - 1 break -- it is closed: those behind came later
-      elseif tm then
-        local given, more = pair(c, tm)
-        if given then paired = paired + 1 elseif not more then break end -- nobody is free
-      end
+    local g = math.floor(tonumber(first[2]) / BAND)
+    if redis.call('ZCOUNT', FREE, int(g * BAND), '(' .. int((g + 1) * BAND)) > 0 then
+      lines[#lines + 1] = {g = g, rank = tonumber(first[2]) - g * BAND}
     end
-    made = made + paired
-    if paired == #waiting or looked >= 64 then WAKE = '1' end
-    lo = group + 1
+    lo = g + 1
   end
+  while #lines > 0 and made < 64 and looked < 250 do
+    local at = 1
+    for k = 2, #lines do
+      if lines[k].rank < lines[at].rank then at = k end
+    end
+    local line = lines[at]
+    if not line.ids or line.k > #line.ids then -- the next page
+      line.ids = redis.call('ZRANGEBYSCORE', QUEUE, int(line.g * BAND + line.rank), '(' .. int((line.g + 1) * BAND), 'WITHSCORES', 'LIMIT', 0, 64)
+      line.k = 1
+    end
+    local cid, stays = line.ids[line.k], false
+    local c = cid and get(CHAT, cid)
+    local tm = c and team(c.team)
+    if c then
+      looked = looked + 1
+      local done, other = false, false
+      if not tm then other = true
+      elseif held(c, tm) then -- it is closed; of those behind most came later, and are held too
+        line.held = (line.held or 0) + 1
+        other = line.held <= 16
+      elseif tm.strategy ~= 'pick' then done, other = pair(c, tm) end
+      if done then made = made + 1 end
+      stays = done or other
+    elseif cid then
+      redis.call('ZREM', QUEUE, cid)
+      stays = true
+    end
+    line.k = line.k + 2
+    if not stays then
+      table.remove(lines, at)
+    elseif line.ids[line.k] then
+      line.rank = tonumber(line.ids[line.k + 1]) - line.g * BAND
+    elseif line.k > 128 then
+      line.rank = line.rank + 1
+    else
+      table.remove(lines, at)
+    end
+  end
+  if made >= 64 or (made > 0 and looked >= 250) then WAKE = '1' end
   if redis.call('EXISTS', QUEUE) == 0 then redis.call('ZREM', DUE, 'queue/' .. org .. '/0') WAKE = '0' end
   if redis.call('HEXISTS', ORG, 'asks') == 1 then WAKE = '1' end
   if made > 0 then castQueue() end

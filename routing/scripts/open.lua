@@ -20,9 +20,9 @@ local function outdated(tm)
   return h.open and NOW >= (h.known or 0)
 end
 local function staffed(tm)
-  local busy = int(-(tm.group + 1) * BAND)
-  return redis.call('ZCOUNT', FREE, int(tm.group * BAND), '(' .. int((tm.group + 1) * BAND)) > 0
-    or redis.call('ZCOUNT', FREE, busy, busy) > 0
+  local lo = tm.group * BAND
+  return redis.call('ZCOUNT', FREE, int(lo), '(' .. int(lo + BAND)) > 0
+    or redis.call('ZCOUNT', FREE, int(STAFF - lo), int(FULL - lo)) > 0
 end
 -- admit is the one decision on a chat that somebody wants to start (A-13):
 --

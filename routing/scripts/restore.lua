@@ -1,6 +1,6 @@
 -- restore: a node asserts a chat of people it holds, as it last heard of it, after
 -- the partition's server has changed and writes may be lost.
--- KEYS 17..21 as in closing.lua
+-- KEYS 20..24 as in closing.lua
 -- ARGV 3 nonce; 4 chat JSON; 5 retention in ms
 -- Returns OK, what was done: kept | active | waiting | closed | superseded | taken
 -- Stays true: the store's copy stands unless the asserted one has a higher
@@ -8,32 +8,35 @@
 --   told; a chat that was closed stays closed; one open chat a visitor. No chat is
 --   matched here: the hold of adopt.lua ends after everybody has asserted.
 local old = cjson.decode(ARGV[4])
-old.place, old.left, old.waited, old.token, old.declined = nil, nil, nil, nil, nil
+old.place, old.left, old.waited, old.token, old.declined, old.offers = nil, nil, nil, nil, nil, nil
+old.last, old.lastuntil = nil, nil
 local cid = int(old.id)
 local c = get(CHAT, cid)
 if c and c.visitor ~= old.visitor then return reply('OK', 'taken') end
-if not c and redis.call('EXISTS', KEYS[21]) == 1 then return reply('OK', 'kept') end
+if not c and redis.call('EXISTS', KEYS[24]) == 1 then return reply('OK', 'kept') end
 if c and (c.rev or 0) >= (old.rev or 0) then return reply('OK', 'kept') end
 if old.state == 'closed' then
   if c then
     c.rev = old.rev
     closeChat(c, old.by, old.reason, ARGV[5])
   else
-    redis.call('SET', KEYS[21], ARGV[4], 'PX', ARGV[5])
+    redis.call('SET', KEYS[24], ARGV[4], 'PX', ARGV[5])
   end
   return reply('OK', 'closed')
 end
 local other = redis.call('HGET', VIS, old.visitor)
 if other and other ~= cid and redis.call('HEXISTS', CHAT, other) == 1 then
   old.state, old.reason, old.closed, old.by = 'closed', 'superseded', NOW, ''
-  redis.call('SET', KEYS[21], cjson.encode(old), 'PX', ARGV[5])
+  redis.call('SET', KEYS[24], cjson.encode(old), 'PX', ARGV[5])
   if old.op then tellOperator(old) end
   return reply('OK', 'superseded')
 end
 if c and c.state == 'offered' then
-  local rec = open(int(c.op))
-  release(rec, cid, 'superseded')
-  settle(rec)
+  for id in pairs(c.offers) do
+    local rec = open(id)
+    release(rec, cid, 'superseded')
+    settle(rec)
+  end
 elseif c and c.state == 'active' and c.op ~= old.op then
   local rec = open(int(c.op))
   drop(rec, 'chat:' .. cid)
@@ -44,8 +47,9 @@ redis.call('HSET', VIS, old.visitor, cid)
 local rec = old.state == 'active' and old.op and open(int(old.op))
 if rec and rec.account ~= 2 then
   redis.call('ZREM', QUEUE, cid)
+  for _, kind in ipairs({'relax/', 'flow/'}) do redis.call('ZREM', DUE, kind .. org .. '/' .. cid) end
   putChat(old)
-  hold(rec, 'chat:' .. cid)
+  hold(rec, 'chat:' .. cid, units(team(old.team) or {}))
   settle(rec)
 else
   if c and c.state == 'active' then -- back from whom it was taken

@@ -23,6 +23,7 @@ for _, cid in ipairs(ids) do
   if c then
     if c.state == 'offered' then
       local at = redis.call('ZSCORE', DUE, 'offer/' .. org .. '/' .. cid)
+      if id then c.op, c.token = tonumber(id), c.offers[id] end
       c.left = math.max(0, tonumber(at or NOW) - NOW)
       c.waited = NOW - c.since
     end

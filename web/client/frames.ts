@@ -36,6 +36,7 @@ const visitor = object({
 });
 const colleague = object({ id: integer, name: text });
 const position = object({ chat: integer, pos: text });
+const need = object({ skill: text, level: optional(integer), preferred: optional(flag) });
 
 const stored = {
   chat: integer,
@@ -55,6 +56,7 @@ const chat = {
   operator: optional(colleague),
   place: optional(integer), // 1 is next; while waiting
   opens: optional(integer), // Unix ms: it waits for its team to open, where that is known
+  wait_ms: optional(integer), // while waiting: perhaps so long until its turn; -1: unknown
   since: optional(integer),
   pos: optional(text), // of the last message
   here: optional(flag), // operators only: is the visitor connected
@@ -271,7 +273,10 @@ export const fromClient = {
     team: optional(integer),
     text: optional(text),
     page: optional(text),
+    language: optional(text),
+    skills: optional(list(need)),
   }),
+  'chat.claim': object({ t: oneOf('chat.claim'), ...re, chat: integer, over: optional(flag) }),
   'offer.accept': object({ t: oneOf('offer.accept'), ...re, chat: integer, token: text }),
   'offer.decline': object({ t: oneOf('offer.decline'), ...re, chat: integer, token: text }),
   'message.send': object({

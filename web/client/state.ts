@@ -166,7 +166,10 @@ function putChat(s: ClientState, info: ChatInfo): ClientState {
   const before = s.chats.get(info.chat);
   // A frame leaves out what does not change; visitor and operator outlive the close.
   const merged: ChatInfo = { ...before?.info, ...info };
-  if (info.state !== 'waiting') delete merged.place;
+  if (info.state !== 'waiting') {
+    delete merged.place;
+    delete merged.wait_ms;
+  }
   if (info.opens === undefined) delete merged.opens;
   if (info.state === 'waiting') delete merged.operator;
   const closed = info.state === 'closed';

@@ -171,7 +171,7 @@ class Widget {
     show(this.#waiting, state === 'waiting' || state === 'offered');
     this.#head(chat);
     if (!chat || !s.me) return;
-    setText(this.#waiting, place(chat.info.place, chat.info.opens));
+    setText(this.#waiting, place(chat.info.place, chat.info.wait_ms, chat.info.opens));
     const operator = chat.info.operator;
     this.#talk.update({
       chat,
@@ -200,10 +200,14 @@ class Widget {
   }
 }
 
-function place(n: number | undefined, opens: number | undefined): string {
+/** Where a visitor stands, and for how long perhaps: nothing is said of what is not known. */
+function place(n: number | undefined, wait: number | undefined, opens: number | undefined): string {
   if (opens !== undefined) return `We open on ${moment(opens)}. You are number ${n ?? 1} in line.`;
   if (n === undefined) return 'Connecting you with someone…';
-  return n <= 1 ? 'You are next in line.' : `You are number ${n} in line.`;
+  const where = n <= 1 ? 'You are next in line.' : `You are number ${n} in line.`;
+  if (wait === undefined || wait < 0) return where;
+  const minutes = Math.ceil(wait / 60_000);
+  return `${where} About ${minutes === 1 ? 'a minute' : `${minutes} minutes`} to wait.`;
 }
 
 /** A short name of a text (FNV-1a). */
