@@ -36,6 +36,9 @@ func TestAuditIsExported(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
+		if a.What == "team settings" { // of the desk, when it was made
+			continue
+		}
 		if int64(a.Order) != o.ID || a.By != fmt.Sprint("o", d.boss) || a.From != "203.0.113.250 (x-forwarded-for)" || a.Why != reason && a.What != "logout order" || a.Asked == 0 || a.Done < a.Asked {
 			t.Errorf("%+v", a)
 		}

@@ -124,7 +124,7 @@ func TestForwardedForOfAnUntrustedPeerCountsNothing(t *testing.T) {
 	p.kind("ready")
 	order := func(network string) orderAnswer {
 		t.Helper()
-		r := ask(t, "POST", "http://"+d.node.Addr()+"/v1/logouts", fmt.Sprintf(`{"networks":[%q]}`, network), "Authorization: Bearer "+d.bossToken, "X-Forwarded-For: 198.51.100.7")
+		r := ask(t, "POST", "http://"+d.node.Addr()+"/v1/logouts", fmt.Sprintf(`{"confirm":true,"networks":[%q]}`, network), "Authorization: Bearer "+d.bossToken, "X-Forwarded-For: 198.51.100.7")
 		var a orderAnswer
 		if err := json.Unmarshal([]byte(r.body), &a); err != nil || r.status != 202 || a.State != "completed" {
 			t.Fatalf("order of %s: %d %s", network, r.status, r.body)

@@ -41,6 +41,10 @@ func TestHistoryOfADay(t *testing.T) {
 
 	now, err := s.reg.Now(s.ctx)
 	s.must(err)
+	for later := now; later <= now; { // the window ends behind the last change
+		later, err = s.reg.Now(s.ctx)
+		s.must(err)
+	}
 	day := (24 * time.Hour).Milliseconds()
 	h := s.history(1, now+1-day, now+1)
 	var got []string
