@@ -53,21 +53,30 @@ type ackFrame struct {
 }
 
 // onMessage stores a message and only then says so.
-func (s *Server) onMessage(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+func (s *Server) onMessage(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
 	if !utf8.ValidString(in.Text) || strings.TrimSpace(in.Text) == "" {
 		return nil, switchboard.Invalid("text", "the message is empty")
 	}
-	var m routing.Stored
-	var err error
-	if in.Seen != nil && ss.claims.Audience == AudienceOperator {
-		m, err = s.router.AppendAfter(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Name, in.Chat, in.Cmid, in.Text, *in.Seen)
-	} else {
-		m, err = s.router.Append(ctx, ss.claims.Org, ss.claims.Person(), ss.claims.Name, in.Chat, in.Cmid, in.Text)
+	org, person := ss.claims.Org, ss.claims.Person()
+	d := routing.Draft{From: person, Name: ss.claims.Name, Chat: in.Chat, Cmid: in.Cmid, Text: in.Text, Alone: s.hub.Alone(c)}
+	if ss.claims.Audience == AudienceOperator {
+		d.Seen = in.Seen
 	}
+	m, err := s.router.Append(ctx, org, d)
 	if err != nil {
 		return nil, err
 	}
+	if d.Alone && !s.hub.Alone(c) {
+		// Another socket of the author came while the message was on its way: it may
+		// have read the log before and was not nudged.
+		s.hub.Deliver(org, []switchboard.PersonID{person}, hub.ClassEvent, mustJSON(gapFrame{switchboard.KindGap, []switchboard.ChatID{in.Chat}}))
+	}
 	return ackFrame{T: switchboard.KindAck, Re: in.Re, Chat: in.Chat, Cmid: in.Cmid, Pos: m.Pos, Seq: m.Seq, At: m.At}, nil
+}
+
+type gapFrame struct {
+	T     switchboard.Kind     `json:"t"`
+	Chats []switchboard.ChatID `json:"chats,omitempty"`
 }
 
 // onMark sets or ends typing and viewing. It has no answer: a mark that is

@@ -177,6 +177,19 @@ func (h *Hub) Conns(org switchboard.OrgID, id switchboard.PersonID) []*Conn {
 	return conns
 }
 
+// Alone reports whether c is the one live connection of its person on this node.
+func (h *Hub) Alone(c *Conn) bool {
+	id := c.identity.Load()
+	if id == nil {
+		return false
+	}
+	p := person{id.Org, id.Person}
+	s := h.shardOf(p)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.people[p] == c && c.member.next == nil
+}
+
 // Each calls f for every live identified connection until it returns false. No
 // lock is held: f may end connections, and may meet one that has ended.
 func (h *Hub) Each(f func(*Conn) bool) {

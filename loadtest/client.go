@@ -94,6 +94,7 @@ type Client struct {
 	link    *link // the socket of now; nil while there is none
 	node    int   // index of link's node, or of the next one to try
 	token   string
+	person  switchboard.PersonID // of the last ready
 	threads map[switchboard.ChatID]*thread
 	moving  time.Time // when the moving object of this socket allows to reconnect; zero: none came
 	rnd     *rand.Rand

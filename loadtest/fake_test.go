@@ -39,6 +39,7 @@ type fakeFaults struct {
 	dropLive func(m switchboard.Message) bool // not sent live; a resume has it
 	twice    func(m switchboard.Message) bool // stored under two sequences
 	swap     func(m switchboard.Message) bool // acked, but the next message is stored first
+	unsaid   bool                             // the ack of a swapped message does not say where it is
 	noAck    func(m switchboard.Message) bool // stored, never acked
 	lateAck  func(m switchboard.Message) bool // stored; acked only when it comes again
 	forge    func(m switchboard.Message) bool // an extra message that nobody sent follows it

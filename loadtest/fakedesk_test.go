@@ -211,8 +211,11 @@ func (f *fake) say(c *fakeConn, in switchboard.In) {
 	if f.faults.swap != nil && f.faults.swap(m) && chat.swapped == nil {
 		// The bug of acking before storing: the number is promised and then given away.
 		chat.swapped = &m
-		seq := int64(len(chat.log) + 1)
-		c.ack(fakeAck(chat, in.Cmid, seq))
+		ack := fakeAck(chat, in.Cmid, int64(len(chat.log)+1))
+		if f.faults.unsaid {
+			ack.Seq, ack.Pos = 0, ""
+		}
+		c.ack(ack)
 		return
 	}
 	seq := f.store(chat, m)

@@ -78,6 +78,7 @@ func (c *Client) ready(l *link, r Ready, began time.Time) {
 		l.timeout = time.Duration(r.TimeoutMS) * time.Millisecond
 	}
 	c.counts.Connects++
+	c.person = r.Person
 	var again []switchboard.In
 	for _, th := range c.threads {
 		_, head := c.head(th)
@@ -154,7 +155,9 @@ func (c *Client) acked(a Ack) {
 	var l *link
 	var head []switchboard.In
 	known := len(th.unsent) > 0 && th.unsent[0].Cmid == a.Cmid
+	var own switchboard.Message
 	if known {
+		own = switchboard.Message{Chat: a.Chat, Pos: a.Pos, Seq: a.Seq, At: a.At, From: c.person, Cmid: a.Cmid, Text: th.unsent[0].Text}
 		th.pop()
 		l, head = c.head(th)
 	}
@@ -162,6 +165,9 @@ func (c *Client) acked(a Ack) {
 	c.put(l, head...)
 	if known {
 		call(c.cfg.Handlers.Acked, a)
+	}
+	if own.Seq > 0 {
+		c.message(own) // an author's only socket gets no copy: the ack stands for it
 	}
 }
 

@@ -81,7 +81,7 @@ func active(t *testing.T) (*desk, Chat) {
 
 func (d *desk) say(c Chat, from switchboard.PersonID, cmid string) Stored {
 	d.t.Helper()
-	s, err := d.rt.Append(d.ctx, d.org, from, "", c.ID, cmid, "text of "+cmid)
+	s, err := d.rt.Append(d.ctx, d.org, Draft{From: from, Chat: c.ID, Cmid: cmid, Text: "text of " + cmid})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestMessageOfTheSameIdIsStoredOnceAndAnsweredTheSame(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			s, err := d.rt.Append(d.ctx, d.org, "va", "", c.ID, "twice", "text of twice")
+			s, err := d.rt.Append(d.ctx, d.org, Draft{From: "va", Chat: c.ID, Cmid: "twice", Text: "text of twice"})
 			if err != nil || !s.Repeat || s.Pos != first.Pos || s.At != first.At {
 				t.Errorf("repeat: %+v, %v; the first was %+v", s, err, first)
 			}
@@ -230,7 +230,7 @@ func TestMessagesOfStrangersAndIntoClosedChatsAreRefused(t *testing.T) {
 		{"another visitor", "vb", c.ID, switchboard.CodeNotFound},
 		{"no such chat", "va", 999, switchboard.CodeNotFound},
 	} {
-		if _, err := d.rt.Append(d.ctx, d.org, tc.from, "", tc.chat, "x", "x"); switchboard.CodeOf(err) != tc.code {
+		if _, err := d.rt.Append(d.ctx, d.org, Draft{From: tc.from, Chat: tc.chat, Cmid: "x", Text: "x"}); switchboard.CodeOf(err) != tc.code {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
@@ -239,7 +239,7 @@ func TestMessagesOfStrangersAndIntoClosedChatsAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.rt.Append(d.ctx, d.org, "va", "", c.ID, "late", "late"); switchboard.CodeOf(err) != switchboard.CodeClosed {
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "va", Chat: c.ID, Cmid: "late", Text: "late"}); switchboard.CodeOf(err) != switchboard.CodeClosed {
 		t.Errorf("into a closed chat: %v", err)
 	}
 	d.check()

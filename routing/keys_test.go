@@ -127,7 +127,7 @@ func tellStory(d *desk, look func(when string), lives func(name string, atMost t
 	must(err)
 	must(d.rt.Decline(ctx, org, b.Operator, b.ID, b.Token))
 	op := switchboard.OperatorPerson(a.Operator)
-	_, err = d.rt.Append(ctx, org, op, "O", a.ID, "m1", "hello")
+	_, err = d.rt.Append(ctx, org, Draft{From: op, Name: "O", Chat: a.ID, Cmid: "m1", Text: "hello"})
 	must(err)
 	for _, kind := range []switchboard.Kind{switchboard.KindTyping, switchboard.KindViewing} {
 		must(d.rt.Mark(ctx, org, op, Mark{Kind: kind, Chat: a.ID, On: true}))

@@ -34,45 +34,64 @@ func messageFragment(from switchboard.PersonID, name, cmid, text string) (string
 	return string(raw[1:]), err
 }
 
-// AppendAfter is Append for an operator who has seen the chat up to a seq: when a
-// colleague has written since, nothing is stored and the error is a CodeConflict of
-// field "seen" (W-3). What the visitor wrote meanwhile is no conflict.
-func (r *Router) AppendAfter(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, name string, chat switchboard.ChatID, cmid, text string, seen int64) (Stored, error) {
-	if seen < 0 {
-		return Stored{}, switchboard.Invalid("seen", "the seq of the last message seen, 0 for none")
+// Draft is a message that is to be stored.
+type Draft struct {
+	From switchboard.PersonID
+	Name string // as the other side sees it
+	Chat switchboard.ChatID
+	Cmid string // chosen by the client, the same in each repeat
+	Text string
+	// Seen is the last seq that an operator has seen of the chat: when a colleague
+	// has written since, nothing is stored and the error is a CodeConflict of field
+	// "seen" (W-3). What the visitor wrote meanwhile is no conflict. Nil: not asked.
+	Seen *int64
+	// Alone: the author has one socket on this node. If that is the only one of all
+	// nodes, no copy comes back to it: Stored says what the copy would.
+	Alone bool
+}
+
+func (d Draft) check() error {
+	switch {
+	case d.Cmid == "":
+		return switchboard.Invalid("cmid", "a client message id is needed")
+	case d.Text == "":
+		return switchboard.Invalid("text", "the message is empty")
+	case !utf8.ValidString(d.Text) || !utf8.ValidString(d.Cmid):
+		return switchboard.Invalid("text", "not valid UTF-8")
+	case d.Chat <= 0:
+		return switchboard.Invalid("chat", "a positive integer")
+	case d.Seen != nil && *d.Seen < 0:
+		return switchboard.Invalid("seen", "the seq of the last message seen, 0 for none")
 	}
-	return r.append(ctx, org, from, name, chat, cmid, text, strconv.FormatInt(seen, 10))
+	return nil
 }
 
 // Append stores one message of a party and nudges the nodes of both parties; it
 // returns only after the store has it. A repeat of a client message id answers
 // what the first one got. Errors: CodeInvalid (field), CodeClosed, CodeNotFound,
-// CodeForbidden, CodeConflict for a chat with MaxMessages, CodeUnavailable.
-func (r *Router) Append(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, name string, chat switchboard.ChatID, cmid, text string) (Stored, error) {
-	return r.append(ctx, org, from, name, chat, cmid, text, "")
-}
-
-func (r *Router) append(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, name string, chat switchboard.ChatID, cmid, text, seen string) (Stored, error) {
-	switch {
-	case cmid == "":
-		return Stored{}, switchboard.Invalid("cmid", "a client message id is needed")
-	case text == "":
-		return Stored{}, switchboard.Invalid("text", "the message is empty")
-	case !utf8.ValidString(text) || !utf8.ValidString(cmid):
-		return Stored{}, switchboard.Invalid("text", "not valid UTF-8")
-	case chat <= 0:
-		return Stored{}, switchboard.Invalid("chat", "a positive integer")
+// CodeForbidden, CodeConflict for a chat with MaxMessages and for Draft.Seen,
+// CodeUnavailable.
+func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (Stored, error) {
+	if err := d.check(); err != nil {
+		return Stored{}, err
 	}
-	fragment, err := messageFragment(from, name, cmid, text)
+	seen, alone := "", ""
+	if d.Seen != nil {
+		seen = strconv.FormatInt(*d.Seen, 10)
+	}
+	if d.Alone {
+		alone = "1"
+	}
+	fragment, err := messageFragment(d.From, d.Name, d.Cmid, d.Text)
 	if err != nil {
 		return Stored{}, err
 	}
 	p := r.reg.Partition(org)
 	b := p.Block(org)
-	k := keysOf(p, org, chat)
+	k := keysOf(p, org, d.Chat)
 	reply, err := r.reg.CallBare(ctx, org, scriptAppend,
 		[]string{b.Meta, b.Live, b.Inboxes, b.Link, b.Chat, k.log, k.cmid, k.typing, k.closed},
-		string(from), int64(chat), cmid, fragment, MaxMessages, seen)
+		string(d.From), int64(d.Chat), d.Cmid, fragment, MaxMessages, seen, alone)
 	if err != nil {
 		return Stored{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,22 @@ func chat(ctx context.Context, b *bench) error {
 	}
 	pids := []int{a.cmd.Process.Pid, z.cmd.Process.Pid}
 	t.open(ctx, 500, 2*time.Second) // the first message of each connection costs more
+	if v := os.Getenv("BENCH_CHAT"); v != "" {
+		d := 12 * time.Second
+		u, ru, me := cpu(pids[0])+cpu(pids[1]), cpu(s.server.Pid()), cpu(os.Getpid())
+		var got talked
+		if v == "closed" {
+			got = t.closed(ctx, 64, d)
+		} else {
+			r, _ := strconv.ParseFloat(v, 64)
+			got = t.open(ctx, r, d)
+		}
+		n := float64(got.sent)
+		fmt.Printf("XX %s: sent/s %.0f p50 %.2f p90 %.2f p99 %.2f refused %d nodes %.0f redis %.0f me %.0f us\n", v, n/d.Seconds(), quantile(got.took, .5), quantile(got.took, .9), quantile(got.took, .99), got.refused,
+			(cpu(pids[0])+cpu(pids[1])-u)/n*1e6, (cpu(s.server.Pid())-ru)/n*1e6, (cpu(os.Getpid())-me)/n*1e6)
+		fmt.Println(s.rdb.Info(ctx, "commandstats").Val())
+		return nil
+	}
 	for _, c := range []struct {
 		rate     float64
 		p50, p99 float64

@@ -4,19 +4,22 @@
 -- ARGV 1 organization; 2 incarnation; 3 person; 4 chat id; 5 client message id;
 --   6 fragment: the message's JSON after its first brace, from "from" on; 7 most messages a chat;
 --   8 the last seq that an operator who writes has seen, '' not to be asked
+--   9 '1': the author has one socket on this node, which learns by the answer
 -- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
 --   | BEHIND: a colleague has written since ARGV 8 (of the newest 250), nothing was stored
 -- Stays true: seq counts 1, 2, 3 ... and is the entry id's first half; a client
 --   message id is stored once and a repeat gets the first answer.
+-- An author who is here by one socket only is not nudged: the copy would cost as much
+--   as the message itself, and the answer says all that it says.
 local org, inc, person, cid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('SISMEMBER', KEYS[2], inc) == 0 then return {'FENCED', '0', '0', '0'} end
 local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr')
 local gen, ctr = head[1] or '1', head[2] or '0'
 local id = person .. '/' .. ARGV[5]
 local raw = redis.call('HGET', KEYS[5], cid)
-local known = redis.call('HGET', KEYS[7], id)
-if known then
-  local seq, g, at = string.match(known, '^(%d+)-(%d+)-(%d+)$')
+local ids = redis.call('HMGET', KEYS[7], id, '#')
+if ids[1] then
+  local seq, g, at = string.match(ids[1], '^(%d+)-(%d+)-(%d+)$')
   return {'DUP', gen, ctr, '0', seq, g, at}
 end
 if not raw then -- over, for those who had a part in it; for others it never was
@@ -28,7 +31,8 @@ end
 local c = cjson.decode(raw)
 local op = c.state == 'active' and c.op and 'o' .. string.format('%.0f', c.op)
 if person ~= c.visitor and person ~= op then return {'FORBIDDEN', gen, ctr, '0'} end
-if tonumber(redis.call('HGET', KEYS[7], '#') or '0') >= tonumber(ARGV[7]) then return {'FULL', gen, ctr, '0'} end
+local seq = tonumber(ids[2] or '0') + 1
+if seq > tonumber(ARGV[7]) then return {'FULL', gen, ctr, '0'} end
 if ARGV[8] ~= '' and op == person then
   local from = string.format('%.0f', tonumber(ARGV[8]) + 1) .. '-0'
   for _, e in ipairs(redis.call('XREVRANGE', KEYS[6], '+', from, 'COUNT', 250)) do
@@ -40,15 +44,19 @@ if ARGV[8] ~= '' and op == person then
 end
 local clock = redis.call('TIME')
 local at = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-local seq = tostring(redis.call('HINCRBY', KEYS[7], '#', 1))
+seq = string.format('%.0f', seq)
 local pos = seq .. '-' .. gen
 redis.call('XADD', KEYS[6], pos, 'at', at, 'm', ARGV[6])
-redis.call('HSET', KEYS[7], id, pos .. '-' .. at)
+redis.call('HSET', KEYS[7], '#', seq, id, pos .. '-' .. at)
 redis.call('ZREM', KEYS[8], person, person .. '!')
 local frame = '{"t":"message","chat":' .. cid .. ',"pos":"' .. pos .. '","seq":' .. seq .. ',"at":' .. at .. ',' .. ARGV[6]
+local parties = {c.visitor, op or nil}
+local links = redis.call('HMGET', KEYS[4], unpack(parties))
 local nodes, order = {}, {}
-for _, p in ipairs({c.visitor, op or nil}) do
-  for i in string.gmatch(redis.call('HGET', KEYS[4], p) or '', '%d+') do
+for k, p in ipairs(parties) do
+  local link = links[k] or ''
+  if ARGV[9] == '1' and p == person and link == inc then link = '' end
+  for i in string.gmatch(link, '%d+') do
     if nodes[i] then nodes[i] = nodes[i] .. ',' .. p else nodes[i] = p; order[#order + 1] = i end
   end
 end
