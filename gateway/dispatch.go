@@ -77,19 +77,19 @@ func (s *Server) dispatch(c *hub.Conn, ss *session, in switchboard.In) {
 	defer cancel()
 	answer, err := r.answer(s, ctx, c, ss, in)
 	if err != nil {
-		s.fail(c, in, err)
+		c.Reply(hub.ClassEvent, s.refusal(in, err))
 		return
 	}
 	switch a := answer.(type) {
 	case nil:
 		if in.Re != "" {
-			c.Send(hub.ClassEvent, mustJSON(okFrame{T: switchboard.KindOK, Re: in.Re}))
+			c.Reply(hub.ClassEvent, mustJSON(okFrame{T: switchboard.KindOK, Re: in.Re}))
 		}
 	case silent:
 	case []byte:
-		c.Send(hub.ClassEvent, a)
+		c.Reply(hub.ClassEvent, a)
 	default:
-		c.Send(hub.ClassEvent, mustJSON(a))
+		c.Reply(hub.ClassEvent, mustJSON(a))
 	}
 }
 
@@ -111,9 +111,14 @@ type errorFrame struct {
 	Chat    switchboard.ChatID `json:"chat,omitempty"`
 }
 
-// fail tells a client that its object was refused. Errors without a code of ours
-// are bugs: the client hears so and no more, the log has the rest.
+// fail tells a client that its object was refused.
 func (s *Server) fail(c *hub.Conn, in switchboard.In, err error) {
+	c.Send(hub.ClassEvent, s.refusal(in, err))
+}
+
+// refusal is the answer to an object that was refused. Errors without a code of ours
+// are bugs: the client hears so and no more, the log has the rest.
+func (s *Server) refusal(in switchboard.In, err error) []byte {
 	e := &switchboard.Error{Code: switchboard.CodeInternal, Message: "something went wrong here"}
 	if !errors.As(err, &e) || e.Code == switchboard.CodeInternal {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -123,6 +128,6 @@ func (s *Server) fail(c *hub.Conn, in switchboard.In, err error) {
 		}
 	}
 	s.metrics.refused.WithLabelValues(string(e.Code)).Inc()
-	c.Send(hub.ClassEvent, mustJSON(errorFrame{T: switchboard.KindError, Re: in.Re, Code: e.Code, Message: e.Message, Field: e.Field,
-		RetryMS: e.RetryAfter.Milliseconds(), Cmid: in.Cmid, Chat: in.Chat}))
+	return mustJSON(errorFrame{T: switchboard.KindError, Re: in.Re, Code: e.Code, Message: e.Message, Field: e.Field,
+		RetryMS: e.RetryAfter.Milliseconds(), Cmid: in.Cmid, Chat: in.Chat})
 }

@@ -83,6 +83,17 @@ func (c *Conn) Send(class Class, obj []byte) {
 	c.enqueue(&object{json: obj, class: class, direct: true}, c.hub.now())
 }
 
+// Reply is Send for the frame handler, on the goroutine that it was called on:
+// when nothing else is being sent, the object is written before Reply returns,
+// within Config.WriteTimeout.
+func (c *Conn) Reply(class Class, obj []byte) {
+	mine := c.becomeWriter()
+	c.Send(class, obj)
+	if mine {
+		c.writeHere()
+	}
+}
+
 // enqueue pushes and ends the connection if it is too slow. No lock may be held.
 func (c *Conn) enqueue(o *object, now int64) {
 	if slow := c.push(o, now); slow != "" {

@@ -19,20 +19,58 @@ const (
 
 // write is the writer: it sends what is queued, frame by frame, and ends when
 // the queue is empty.
-func (c *Conn) write() {
-	var w writer
-	for c.next(&w) {
-		if w.batch == nil {
-			for _, topic := range w.refresh {
-				c.hub.on.Refresh(c, topic)
-			}
-			w.refresh = nil
-			continue
+func (c *Conn) write() { c.writeOn(&writer{}) }
+
+func (c *Conn) writeOn(w *writer) {
+	for c.next(w) {
+		c.writeOut(w)
+	}
+}
+
+// becomeWriter makes the caller the writer if there is none.
+func (c *Conn) becomeWriter() bool {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.writing || o.ending {
+		return false
+	}
+	o.writing = true
+	return true
+}
+
+// writeHere is the writer on the connection's own reading goroutine, for one
+// frame: the answer to what was just read goes out without waking anybody. What
+// was queued meanwhile is left to a writer of its own, so that reading goes on.
+func (c *Conn) writeHere() {
+	w := writer{}
+	if !c.next(&w) {
+		return
+	}
+	if w.batch != nil {
+		c.writeOut(&w)
+		if !c.next(&w) {
+			return
 		}
-		w.count = frameOf(w.batch)
-		if err := c.writeFrame(w.batch[:w.count]); err != nil {
-			c.writeFailed(err)
+	}
+	go func() { // the outbox waits for it: writing is set
+		c.writeOut(&w)
+		c.writeOn(&w)
+	}()
+}
+
+// writeOut does what next has prepared.
+func (c *Conn) writeOut(w *writer) {
+	if w.batch == nil {
+		for _, topic := range w.refresh {
+			c.hub.on.Refresh(c, topic)
 		}
+		w.refresh = nil
+		return
+	}
+	w.count = frameOf(w.batch)
+	if err := c.writeFrame(w.batch[:w.count]); err != nil {
+		c.writeFailed(err)
 	}
 }
 

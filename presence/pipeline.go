@@ -27,6 +27,13 @@ const (
 	maxFlying  = 2     // pipelines under way at once of one lane
 	maxBatch   = 128   // calls of one pipeline
 	maxPending = 8_192 // calls that wait; one more is refused at the sender
+	// shedAfter is how old the oldest call that waits may be before those that can be
+	// refused are (Script.Sheddable): a node that is offered more than its store takes
+	// says so at once, instead of letting a backlog grow that nobody sees until it
+	// times out, and what must not wait (a heartbeat, a logout, an answer to an offer)
+	// waits this long at most. Measured by age and not by length, as CoDel does
+	// (RFC 8289, 4.1): a burst that drains in time is none of its business.
+	shedAfter = 150 * time.Millisecond
 	// flyWithin bounds a pipeline. It has no caller's deadline: they differ.
 	flyWithin = 1200 * time.Millisecond
 )
@@ -48,6 +55,7 @@ type ask struct {
 	sha   string
 	keys  []string
 	args  []any
+	since time.Time     // when it came
 	out   chan answer   // capacity 1
 	lead  chan struct{} // capacity 1: the slot is this caller's
 	leads bool          // lead was given; under the lane's lock
@@ -85,14 +93,16 @@ var errAway = &switchboard.Error{Code: switchboard.CodeUnavailable, RetryAfter: 
 
 // call sends one EVALSHA and waits for its answer or for ctx. When ctx ends
 // first the call may or may not have been carried out, unless it still waited.
-func (l *lane) call(ctx context.Context, sha string, keys []string, args []any) (any, error) {
-	a := &ask{sha: sha, keys: keys, args: args, out: make(chan answer, 1), lead: make(chan struct{}, 1)}
+// shed: the call may be refused because others wait too long already.
+func (l *lane) call(ctx context.Context, sha string, keys []string, args []any, shed bool) (any, error) {
+	now := time.Now()
+	a := &ask{sha: sha, keys: keys, args: args, since: now, out: make(chan answer, 1), lead: make(chan struct{}, 1)}
 	l.mu.Lock()
 	switch {
-	case !l.breaker.allow(time.Now()):
+	case !l.breaker.allow(now):
 		l.mu.Unlock()
 		return nil, errAway
-	case len(l.pending) >= maxPending:
+	case len(l.pending) >= maxPending, shed && len(l.pending) > 0 && now.Sub(l.pending[0].since) > shedAfter:
 		l.mu.Unlock()
 		l.r.metrics.shed.Inc()
 		return nil, errBusy

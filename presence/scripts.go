@@ -32,6 +32,7 @@ func source(name string) string {
 type Script struct {
 	name           string
 	plain, sharded string
+	sheddable      bool
 
 	mu sync.Mutex
 	by map[string]signed // identity, and whether sharded -> what is sent
@@ -49,6 +50,14 @@ func NewScript(name string, texts ...string) *Script {
 	src := strings.Join(texts, "\n")
 	s := &Script{name: name, plain: src, sharded: strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'"), by: map[string]signed{}}
 	allScripts = append(allScripts, s)
+	return s
+}
+
+// Sheddable marks a script whose calls are refused with CodeUnavailable while the
+// calls of this node wait too long for the store: the sender keeps what it wanted and
+// tries again, or does without. It returns the script.
+func (s *Script) Sheddable() *Script {
+	s.sheddable = true
 	return s
 }
 
@@ -211,7 +220,7 @@ func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...a
 			}
 			continue
 		}
-		raw, err := r.lane(tag).call(ctx, s.signed(r.cluster, identity).sha, keys, args)
+		raw, err := r.lane(tag).call(ctx, s.signed(r.cluster, identity).sha, keys, args, s.sheddable)
 		if err == nil || errors.Is(err, redis.Nil) {
 			return raw, nil
 		}

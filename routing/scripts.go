@@ -51,6 +51,6 @@ var (
 	scriptOfflineDone = presence.NewScript("offline done", presence.Prelude(), source("offlinedone"))
 
 	scriptNumber = presence.NewScript("chat number", source("number"))
-	scriptAppend = presence.NewScript("append", source("append"))
-	scriptMark   = presence.NewScript("mark", source("mark"))
+	scriptAppend = presence.NewScript("append", source("append")).Sheddable()
+	scriptMark   = presence.NewScript("mark", source("mark")).Sheddable()
 )
