@@ -63,14 +63,13 @@ type lane struct {
 	once   sync.Once
 
 	// Read and written by the lane's goroutine only.
-	inc    string
-	last   map[string]int64 // tag -> last inbox number; missing: unknown
-	behind map[string]int64 // tag -> last inbox number when the head was ahead of it
-	gen    map[string]string
-	told   map[string]told // tag -> last broadcast
-	// missing: tag -> last broadcast when the head was ahead of it
-	missing map[string]told
-	deaf    bool // on the deaf lists, or perhaps so
+	inc     string
+	last    map[string]int64 // tag -> last inbox number; missing: unknown
+	behind  tails[int64]     // of inboxes
+	gen     map[string]string
+	told    map[string]told // tag -> last broadcast
+	missing tails[told]     // of broadcasts
+	deaf    bool            // on the deaf lists, or perhaps so
 }
 
 // NewBus returns the bus of a router.
@@ -149,9 +148,9 @@ func (l *lane) run(ctx context.Context) {
 func (l *lane) listen(ctx context.Context) error {
 	l.inc = l.b.reg.Incarnation()
 	l.byName, l.casts = map[string]presence.Partition{}, map[string]presence.Partition{}
-	l.gen, l.told, l.missing = map[string]string{}, map[string]told{}, map[string]told{}
+	l.gen, l.told, l.missing = map[string]string{}, map[string]told{}, tails[told]{}
 	first := l.last == nil
-	l.last, l.behind = map[string]int64{}, map[string]int64{}
+	l.last, l.behind = map[string]int64{}, tails[int64]{}
 	var names []string
 	for _, p := range l.parts {
 		l.byName[p.Inbox(l.inc)], l.casts[p.Broadcast()] = p, p

@@ -50,19 +50,32 @@ func (l *lane) lookAtHeads(ctx context.Context) {
 			}
 		}
 		last, known := l.last[p.Tag]
-		if err != nil || !known || head <= last {
-			delete(l.behind, p.Tag)
-			continue
-		}
-		if was, ok := l.behind[p.Tag]; ok && was == last {
+		if l.behind.lost(p.Tag, last, err == nil && known && head > last) {
 			l.b.m.gaps.Inc()
 			l.b.to.Gap(p)
 			l.last[p.Tag] = head
-			delete(l.behind, p.Tag)
-			continue
 		}
-		l.behind[p.Tag] = last
 	}
+}
+
+// tails remembers, of each partition where the store had numbered more than was
+// heard, what was heard last.
+type tails[T comparable] map[string]T
+
+// lost takes one look: it reports that the store was ahead at the look before, still
+// is, and nothing came in between. What is merely on its way comes in between.
+func (t tails[T]) lost(tag string, last T, ahead bool) bool {
+	was, before := t[tag]
+	switch {
+	case ahead && before && was == last:
+		delete(t, tag)
+		return true
+	case ahead:
+		t[tag] = last
+	default:
+		delete(t, tag)
+	}
+	return false
 }
 
 // lookAtGenerations finds a change of server that was told while this node did
@@ -93,18 +106,11 @@ func (l *lane) lookAtCasts(cmds map[string]*redis.SliceCmd) {
 			continue
 		}
 		head, last := told{gen, n}, l.told[p.Tag]
-		if head == last || head.gen == last.gen && head.ctr < last.ctr {
-			delete(l.missing, p.Tag)
-			continue
-		}
-		if was, ok := l.missing[p.Tag]; ok && was == last {
+		if l.missing.lost(p.Tag, last, head.gen != last.gen || head.ctr > last.ctr) {
 			l.b.m.gaps.Inc()
 			l.b.to.Lost(p)
 			l.told[p.Tag] = head
-			delete(l.missing, p.Tag)
-			continue
 		}
-		l.missing[p.Tag] = last
 	}
 }
 
