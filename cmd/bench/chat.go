@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +31,14 @@ func chat(ctx context.Context, b *bench) error {
 	if err := s.floors(ctx); err != nil {
 		return err
 	}
+	bareSlow, bareMost, err := s.bareTalk(ctx, chats, short)
+	if err != nil {
+		return err
+	}
+	bare50, bare99, bareRate := quantile(bareSlow.took, .5), quantile(bareSlow.took, .99), float64(bareMost.sent)/short.Seconds()
+	b.find("floor: 1,000/s through a bare relay: p50", bare50, "ms")
+	b.find("floor: 1,000/s through a bare relay: p99", bare99, "ms")
+	b.find("floor: 64 in flight through a bare relay", bareRate, "/s")
 	p, err := s.organization(ctx, "one", chats, 1)
 	if err != nil {
 		return err
@@ -50,22 +57,6 @@ func chat(ctx context.Context, b *bench) error {
 	}
 	pids := []int{a.cmd.Process.Pid, z.cmd.Process.Pid}
 	t.open(ctx, 500, 2*time.Second) // the first message of each connection costs more
-	if v := os.Getenv("BENCH_CHAT"); v != "" {
-		d := 12 * time.Second
-		u, ru, me := cpu(pids[0])+cpu(pids[1]), cpu(s.server.Pid()), cpu(os.Getpid())
-		var got talked
-		if v == "closed" {
-			got = t.closed(ctx, 64, d)
-		} else {
-			r, _ := strconv.ParseFloat(v, 64)
-			got = t.open(ctx, r, d)
-		}
-		n := float64(got.sent)
-		fmt.Printf("XX %s: sent/s %.0f p50 %.2f p90 %.2f p99 %.2f refused %d nodes %.0f redis %.0f me %.0f us\n", v, n/d.Seconds(), quantile(got.took, .5), quantile(got.took, .9), quantile(got.took, .99), got.refused,
-			(cpu(pids[0])+cpu(pids[1])-u)/n*1e6, (cpu(s.server.Pid())-ru)/n*1e6, (cpu(os.Getpid())-me)/n*1e6)
-		fmt.Println(s.rdb.Info(ctx, "commandstats").Val())
-		return nil
-	}
 	for _, c := range []struct {
 		rate     float64
 		p50, p99 float64
@@ -83,12 +74,17 @@ func chat(ctx context.Context, b *bench) error {
 			b.find(name+"p50 from due to seen", quantile(got.took, .5), "ms")
 		}
 		b.most(name+"p99", quantile(got.took, .99), "ms", c.p99)
+		if c.p50 < 1e9 {
+			b.find(name+"p50 against the bare relay", quantile(got.took, .5)/bare50, "times")
+			b.find(name+"p99 against the bare relay", quantile(got.took, .99)/bare99, "times")
+		}
 		b.find(name+"processor of both nodes a message", (cpu(pids[0])+cpu(pids[1])-used)/float64(got.sent)*1e6, "µs")
 		b.find(name+"processor of Redis a message", (cpu(s.server.Pid())-redisUsed)/float64(got.sent)*1e6, "µs")
 	}
 	used := cpu(pids[0]) + cpu(pids[1])
 	got := t.closed(ctx, 64, short)
 	b.least("64 in flight: delivered a second", float64(got.sent)/short.Seconds(), "/s", 15_000)
+	b.find("64 in flight: ratio to the bare relay", float64(got.sent)/short.Seconds()/bareRate, "")
 	b.find("64 in flight: processor of both nodes a message", (cpu(pids[0])+cpu(pids[1])-used)/float64(got.sent)*1e6, "µs")
 	over := t.open(ctx, 10_000, long)
 	b.find("10,000/s offered for a minute: stored a second", float64(over.sent)/long.Seconds(), "/s")
@@ -152,15 +148,18 @@ type talked struct {
 	took          []float64
 }
 
+func newTalks(n int) *talks {
+	return &talks{due: map[string]time.Time{}, acked: map[string]bool{}, seen: map[string]bool{}, room: make(chan struct{}, 1<<16),
+		sockets: make([]*client, n), operators: make([]*client, n), visitors: make([]*client, n), chats: make([]string, n)}
+}
+
 // talk opens one chat an operator and returns when all are active.
 func (s *site) talk(ctx context.Context, p people, operators, visitors string) (*talks, error) {
 	tokens, err := s.visitors(ctx, p.org, len(p.tokens))
 	if err != nil {
 		return nil, err
 	}
-	t := &talks{due: map[string]time.Time{}, acked: map[string]bool{}, seen: map[string]bool{}, room: make(chan struct{}, 1<<16)}
-	t.sockets = make([]*client, len(tokens))
-	t.operators, t.visitors, t.chats = make([]*client, len(tokens)), make([]*client, len(tokens)), make([]string, len(tokens))
+	t := newTalks(len(tokens))
 	ops, vis := &throng{tokens: p.tokens}, &throng{tokens: tokens}
 	var crew sync.WaitGroup
 	errs := make(chan error, 2*len(tokens))

@@ -41,6 +41,8 @@ func run(ctx context.Context, args []string) int {
 		return hidden(hubnode(ctx, args))
 	case "barewrites":
 		return hidden(barewrites(ctx, args))
+	case "relay":
+		return hidden(relayNode(ctx, args))
 	case "bare":
 		return hidden(bare(ctx, args))
 	case "crowd":
