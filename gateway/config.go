@@ -61,6 +61,21 @@ type Limits struct {
 // not feel a storm of those who come back.
 const connectsPerProcessor = 150
 
+// longestSpread is the most that a client waits before it first tries to come back to
+// the others of a node that has died: a quarter of the time that its person keeps
+// (presence: crash grace 30 s).
+const longestSpread = 8 * time.Second
+
+// spreadOf returns over how long the people of a node that dies should spread their
+// return: as long as one other node, as able as this one, takes to let them in. Sooner
+// they would be refused, and refusing thousands costs those who are in more than
+// letting them in would. A small node's people come back at once.
+func spreadOf(connectsPerSecond float64) func(sockets int) time.Duration {
+	return func(sockets int) time.Duration {
+		return min(longestSpread, time.Duration(float64(sockets)/connectsPerSecond*float64(time.Second)))
+	}
+}
+
 func (l Limits) withDefaults() Limits {
 	for _, d := range []struct {
 		field *float64

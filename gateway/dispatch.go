@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -129,5 +130,5 @@ func (s *Server) refusal(in switchboard.In, err error) []byte {
 	}
 	s.metrics.refused.WithLabelValues(string(e.Code)).Inc()
 	return mustJSON(errorFrame{T: switchboard.KindError, Re: in.Re, Code: e.Code, Message: e.Message, Field: e.Field,
-		RetryMS: e.RetryAfter.Milliseconds(), Cmid: in.Cmid, Chat: in.Chat})
+		RetryMS: (e.RetryAfter + time.Millisecond - 1).Milliseconds(), Cmid: in.Cmid, Chat: in.Chat})
 }

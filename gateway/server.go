@@ -125,6 +125,9 @@ func (s *Server) connect(ctx context.Context) (err error) {
 	r.Ask = s.webhooks.add
 	s.router = routing.New(s.reg, s.cfg.Redis, r)
 	s.webhooks.router = s.router
+	if s.cfg.Hub.Spread == nil {
+		s.cfg.Hub.Spread = spreadOf(s.cfg.Limits.ConnectsPerSecond)
+	}
 	s.hub = hub.New(s.cfg.Hub, hub.Handlers{Frame: s.frame, Closed: s.closed, Expired: s.expired, Refresh: s.refresh}, s.cfg.Registerer, s.log)
 	s.board = newBoard(s.hub, s.reg, s.router, s.degraded.age, s.log)
 	s.orderBoard, s.openOrders = newOrderBoard(s.hub, s.reg, s.log), newOpenOrders(s.reg)

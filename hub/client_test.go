@@ -109,7 +109,7 @@ func (cl *client) readOne() bool {
 	cl.frames = append(cl.frames, objects)
 	cl.times = append(cl.times, time.Now())
 	cl.mu.Unlock()
-	if cl.answers && bytes.Contains(frame, pingObject) {
+	if cl.answers && bytes.Contains(frame, []byte(`{"t":"ping"`)) {
 		if err := cl.ws.Write(context.Background(), websocket.MessageText, []byte(`{"t":"pong"}`)); err != nil {
 			return true // the read says why
 		}
@@ -124,7 +124,7 @@ func (cl *client) objects() []string {
 	var all []string
 	for _, f := range cl.frames {
 		for _, o := range f {
-			if o != string(pingObject) {
+			if o != string([]byte(`{"t":"ping"}`)) {
 				all = append(all, o)
 			}
 		}

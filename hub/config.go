@@ -29,6 +29,11 @@ type Config struct {
 	MaxPerPerson    int // identified sockets of one person on this node; 20
 	MaxPerOrg       int // identified sockets of one organization on this node; 50,000
 	Closers         int // close frames sent at the same moment; 128
+
+	// Spread says over how long the clients of so many identified sockets should
+	// spread their return if this node dies without a word; told with each ping as
+	// spread_ms, when it is a second or more (a client's own jitter). Nil: never.
+	Spread func(sockets int) time.Duration
 }
 
 func (cfg Config) withDefaults() Config {

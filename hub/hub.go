@@ -79,6 +79,8 @@ type Hub struct {
 	openers  pool // calls Handlers.Frame for those who are not identified yet
 	door     door
 
+	pings pings // owned by the wheel's goroutine
+
 	ids        atomic.Uint64
 	identified atomic.Int64
 	queued     atomic.Int64

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -19,7 +20,30 @@ const (
 	wheelSlots = 128                    // a turn is 32 s
 )
 
-var pingObject = []byte(`{"t":"ping"}`)
+// pings is the ping of now. It belongs to the wheel's goroutine.
+type pings struct {
+	spread time.Duration
+	object []byte
+}
+
+// ping returns the object, encoded anew when what it says has changed: all sockets
+// share the bytes.
+func (h *Hub) ping() []byte {
+	spread := time.Duration(0)
+	if h.cfg.Spread != nil {
+		spread = h.cfg.Spread(int(h.identified.Load())).Round(spreadStep)
+	}
+	if p := &h.pings; p.object == nil || p.spread != spread {
+		p.spread, p.object = spread, []byte(`{"t":"ping"}`)
+		if spread >= time.Second {
+			p.object = fmt.Appendf(nil, `{"t":"ping","spread_ms":%d}`, spread.Milliseconds())
+		}
+	}
+	return h.pings.object
+}
+
+// spreadStep keeps the ping's bytes the same while people come and go.
+const spreadStep = 500 * time.Millisecond
 
 // wheel keeps connections in slots by when they are due.
 type wheel struct {
@@ -181,7 +205,7 @@ func (h *Hub) pingIfDue(c *Conn, now int64) int64 {
 		// Spread, or everybody who reconnects after a storm is pinged in one tick.
 		t.ping = now + 1 + rand.Int64N(every)
 	case now >= t.ping:
-		c.enqueue(&object{json: pingObject, class: ClassEvent}, now)
+		c.enqueue(&object{json: h.ping(), class: ClassEvent}, now)
 		t.ping = max(t.ping+every, now+every/2)
 	}
 	return t.ping

@@ -84,3 +84,24 @@ func TestPingsAfterAStormAreSpread(t *testing.T) {
 		}
 	})
 }
+
+// A ping of a node with many sockets says over how long their clients should spread
+// their return, and the bytes stay the same while people come and go.
+func TestPingSaysHowLongToSpreadAReturn(t *testing.T) {
+	h := &Hub{cfg: Config{Spread: func(n int) time.Duration { return time.Duration(n) * time.Millisecond }}}
+	for _, c := range []struct {
+		sockets int64
+		want    string
+	}{{0, `{"t":"ping"}`}, {700, `{"t":"ping"}`}, {2900, `{"t":"ping","spread_ms":3000}`}, {10, `{"t":"ping"}`}} {
+		h.identified.Store(c.sockets)
+		if got := string(h.ping()); got != c.want {
+			t.Errorf("%d sockets: %s, want %s", c.sockets, got, c.want)
+		}
+	}
+	h.identified.Store(2900)
+	first := &h.ping()[0]
+	h.identified.Store(3100)
+	if &h.ping()[0] != first {
+		t.Error("encoded anew for 200 sockets more")
+	}
+}

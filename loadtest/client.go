@@ -96,7 +96,8 @@ type Client struct {
 	token   string
 	person  switchboard.PersonID // of the last ready
 	threads map[switchboard.ChatID]*thread
-	moving  time.Time // when the moving object of this socket allows to reconnect; zero: none came
+	spread  time.Duration // over how long to spread the return should the node die; by its last ping
+	moving  time.Time     // when the moving object of this socket allows to reconnect; zero: none came
 	rnd     *rand.Rand
 	counts  Counts
 }
@@ -276,9 +277,15 @@ func (c *Client) next(ctx context.Context, why error, tries int) (time.Duration,
 	return c.jitter(tries), nil
 }
 
-// jitter is full jitter between 0 and min(30 s, 1 s * 2^tries).
+// jitter is full jitter between 0 and min(30 s, 1 s * 2^tries), the first time over at
+// least what the node's last ping asked for.
 func (c *Client) jitter(tries int) time.Duration {
-	limit := min(30*time.Second, time.Second<<min(tries, 5))
+	limit := time.Second << min(tries, 5)
+	if tries == 0 {
+		limit = max(limit, c.spread)
+		c.spread = 0
+	}
+	limit = min(30*time.Second, limit)
 	return time.Duration(c.rnd.Int64N(int64(limit)))
 }
 

@@ -19,6 +19,13 @@ func (c *Client) object(l *link, line []byte, began time.Time) error {
 	switch kind {
 	case switchboard.KindPing:
 		c.put(l, switchboard.In{T: switchboard.KindPong})
+		return decode(line, func(p struct {
+			SpreadMS int64 `json:"spread_ms"`
+		}) {
+			c.mu.Lock()
+			c.spread = time.Duration(p.SpreadMS) * time.Millisecond
+			c.mu.Unlock()
+		})
 	case switchboard.KindReady:
 		return decode(line, func(r Ready) { c.ready(l, r, began) })
 	case switchboard.KindMessage:

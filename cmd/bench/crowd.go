@@ -8,6 +8,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,7 +76,7 @@ func (c *throng) enter(at int) {
 				c.mu.Lock()
 				c.retries++
 				c.mu.Unlock()
-				go c.comeBack(i)
+				go c.comeBack(i, 0)
 				return
 			}
 			c.came(start)
@@ -138,13 +139,22 @@ func (c *throng) admitted(i int, addr string) (ws *client, err error) {
 // stay answers pings until the socket ends, and then comes back.
 func (c *throng) stay(i int, ws *client) {
 	defer ws.nc.Close()
-	buf := make([]byte, 512)
+	buf, spread := make([]byte, 512), time.Duration(0)
 	for {
 		frame, err := ws.read(buf)
 		if err != nil {
 			break
 		}
-		if bytes.Contains(frame, []byte(`"t":"ping"`)) && ws.send([]byte(`{"t":"pong"}`)) != nil {
+		if !bytes.Contains(frame, []byte(`"t":"ping"`)) {
+			continue
+		}
+		spread = 0
+		if _, rest, ok := bytes.Cut(frame, []byte(`"spread_ms":`)); ok {
+			digits, _, _ := bytes.Cut(rest, []byte{'}'})
+			ms, _ := strconv.Atoi(string(digits)) // 0: none
+			spread = time.Duration(ms) * time.Millisecond
+		}
+		if ws.send([]byte(`{"t":"pong"}`)) != nil {
 			break
 		}
 	}
@@ -155,14 +165,17 @@ func (c *throng) stay(i int, ws *client) {
 	c.here--
 	c.lost++
 	c.mu.Unlock()
-	c.comeBack(i)
+	c.comeBack(i, spread)
 }
 
 // comeBack reconnects with full jitter (docs/protocol.md, Closing).
-func (c *throng) comeBack(i int) {
+func (c *throng) comeBack(i int, spread time.Duration) {
 	start := time.Now()
 	for try := 0; ; try++ {
 		wait := min(30*time.Second, time.Second<<min(try, 5))
+		if try == 0 {
+			wait = max(wait, spread)
+		}
 		time.Sleep(time.Duration(rand.Int64N(int64(wait))))
 		node := c.nodes[0]
 		if len(c.nodes) > 1 && c.entered.Load() { // the first is gone

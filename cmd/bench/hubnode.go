@@ -92,11 +92,12 @@ func serve(ctx context.Context, mux http.Handler) error {
 	return nil
 }
 
-// barewrites writes one event after the other to every socket with the library's
-// Write: the floor of a fan-out.
+// barewrites writes events to every socket with the library's Write: 20 a second for a
+// while, then one after the other. The floor of a fan-out.
 func barewrites(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("barewrites", flag.ContinueOnError)
 	n := f.Int("sockets", 1000, "to wait for")
+	slow := f.Duration("slow", 0, "for how long 20 events a second")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -130,7 +131,10 @@ func barewrites(ctx context.Context, args []string) error {
 		for i := range pad {
 			pad[i] = 'x'
 		}
-		for ctx.Err() == nil {
+		for began := time.Now(); ctx.Err() == nil; {
+			if time.Since(began) < *slow {
+				wait(ctx, 50*time.Millisecond)
+			}
 			event := append([]byte(`{"t":"event","at":`+strconv.FormatInt(time.Now().UnixNano(), 10)+`,"pad":"`), append(pad, `"}`...)...)
 			for _, ws := range all {
 				if ws.Write(ctx, websocket.MessageText, event) != nil {

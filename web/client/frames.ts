@@ -148,7 +148,7 @@ export const fromServer = {
     chats: list(plainChat),
     offers: list(plainOffer),
   }),
-  ping: object({ t: oneOf('ping') }),
+  ping: object({ t: oneOf('ping'), spread_ms: optional(integer) }),
   ok: object({ t: oneOf('ok'), re: optional(text), latched: optional(flag) }),
   error: object({
     t: oneOf('error'),

@@ -80,6 +80,7 @@ export class Socket {
   #heard = 0; // messages of the server
   #heardAt = 0;
   #timeoutMs = 0;
+  #spreadMs = 0; // over how long to spread the first try, by the last ping
   #ahead = 0; // server's clock minus ours
   readonly #timers = new Map<Timer, ReturnType<typeof setTimeout>>();
 
@@ -182,6 +183,7 @@ export class Socket {
   #handle(frame: ServerFrame, pipe: Pipe, token: Token): void {
     switch (frame.t) {
       case 'ping':
+        this.#spreadMs = frame.spread_ms ?? 0;
         pipe.push({ t: 'pong' });
         return;
       case 'ready':
@@ -279,7 +281,8 @@ export class Socket {
     if (this.#openedAt > 0 && Date.now() - this.#openedAt > GOOD_MS) this.#tries = 0;
     this.#openedAt = 0;
     const asked = this.#notBefore - Date.now();
-    const own = backoff(this.#tries++, this.#o.random);
+    const own = backoff(this.#tries++, this.#o.random, this.#spreadMs);
+    this.#spreadMs = 0;
     // The server spreads the clients of a moving node; our jitter would only delay.
     this.#wait(code === Close.moving && asked > 0 ? asked : Math.max(own, asked));
   }

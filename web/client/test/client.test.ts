@@ -239,6 +239,17 @@ test('a ping is answered', limit, async () => {
   await waitFor(() => server.received.some((f) => f.t === 'pong'));
 });
 
+test('the first try after a large node has died is spread as its ping asked', limit, async () => {
+  open({ random: () => 0.5 });
+  await isOpen();
+  server.send({ t: 'ping', spread_ms: 60_000 });
+  await waitFor(() => server.received.some((f) => f.t === 'pong'));
+  server.cut();
+  await until((s) => s.link.at === 'waiting');
+  const link = client.state.get().link;
+  assert.ok(link.at === 'waiting' && link.retryAt - Date.now() > 1_000, 'as soon as without');
+});
+
 // W-2: both sides give up on silence; the node's side is in hub.
 test('a server silent for its own timeout is left, and a new connection made', limit, async () => {
   server.ready = { timeout_ms: 60 };
