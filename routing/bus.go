@@ -36,7 +36,9 @@ type Listener struct {
 const (
 	quietFor  = 2 * time.Second
 	echoIn    = 1500 * time.Millisecond
-	headEvery = 4 * time.Second // a lost tail is found within headEvery + headAgain
+	headEvery = 4 * time.Second // a lost tail is found within headEvery + headAgain,
+	headBusy  = time.Second     // or this + headAgain where something came in the last busyFor:
+	busyFor   = 5 * time.Second // what is lost is mostly lost among others, and idle nodes ask little
 	headAgain = 500 * time.Millisecond
 )
 
@@ -202,6 +204,7 @@ func (l *lane) confirm(ctx context.Context, ps *redis.PubSub, n int) error {
 // receive takes messages until something is wrong with the subscription.
 func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 	heard, echoed, headed := time.Now(), time.Time{}, time.Now()
+	var busy time.Time // when something other than an echo came last
 	for {
 		select {
 		case <-ctx.Done(): // also while messages keep coming
@@ -218,7 +221,9 @@ func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 			heard, echoed = now, time.Time{}
 			switch m := msg.(type) {
 			case *redis.Message:
-				l.take(m)
+				if l.take(m) {
+					busy = now
+				}
 			case *redis.Subscription:
 				return fmt.Errorf("unasked %s of %s", m.Kind, m.Channel)
 			}
@@ -232,13 +237,17 @@ func (l *lane) receive(ctx context.Context, ps *redis.PubSub) error {
 				echoed = now
 			}
 		}
-		if now.Sub(headed) > headEvery {
+		every := headEvery
+		switch {
+		case len(l.behind)+len(l.missing) > 0: // on its way, or lost
+			every = headAgain
+		case now.Sub(busy) < busyFor:
+			every = headBusy
+		}
+		if now.Sub(headed) >= every {
 			headed = now
 			l.hearAgain(ctx)
 			l.lookAtHeads(ctx)
-			if len(l.behind)+len(l.missing) > 0 { // on its way, or lost
-				headed = now.Add(headAgain - headEvery)
-			}
 		}
 	}
 }

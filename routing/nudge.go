@@ -31,33 +31,34 @@ type Event struct {
 	Body  []byte
 }
 
-// take reads one message of the bus and hands it on.
-func (l *lane) take(m *redis.Message) {
+// take reads one message of the bus and hands it on; false: it was our own echo.
+func (l *lane) take(m *redis.Message) bool {
 	if m.Payload == "echo" {
-		return
+		return false
 	}
 	l.b.m.nudges.Inc()
 	if p, ok := l.byName[m.Channel]; ok {
 		l.takeNudge(p, m.Payload)
-		return
+		return true
 	}
 	f := strings.SplitN(m.Payload, "\t", 5) // gen ctr org topic body
 	if len(f) != 5 {
 		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
-		return
+		return true
 	}
 	org, e1 := strconv.ParseInt(f[2], 10, 64)
 	ctr, e2 := strconv.ParseInt(f[1], 10, 64)
 	if e1 != nil || e2 != nil {
 		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
-		return
+		return true
 	}
 	if f[3] == "gen" { // a server has changed: nobody's event
 		l.b.reg.Noticed(m.Channel, f[0])
-		return
+		return true
 	}
 	l.counted(m.Channel, told{f[0], ctr})
 	l.b.to.Event(Event{Org: switchboard.OrgID(org), Topic: f[3], Ctr: ctr, Body: []byte(f[4])})
+	return true
 }
 
 // told is the number of a partition's broadcast, within a generation.
