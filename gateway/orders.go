@@ -262,9 +262,15 @@ func (s *Server) deleteLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.reg.CancelOrder(r.Context(), claims.Org, id, string(claims.Person())); err != nil {
+	by := string(claims.Person())
+	if err := s.reg.CancelOrder(r.Context(), claims.Org, id, by); err != nil {
 		return err
 	}
+	o, err := s.reg.Order(r.Context(), claims.Org, id)
+	if err != nil {
+		return err
+	}
+	s.mirror.ordered(claims.Org, o.OrderSpec, by)
 	if err := s.reg.Safe(r.Context(), claims.Org); err != nil {
 		return err
 	}

@@ -32,23 +32,43 @@ func (r *Registry) NewOrder(ctx context.Context, org switchboard.OrgID, spec Ord
 		return err
 	}
 	spec.Hold = spec.holds()
-	later, err := r.beginOrder(ctx, org, spec)
+	later, err := r.beginOrder(ctx, org, spec, "")
 	if err != nil || later {
 		return err
 	}
 	return r.nameOrder(ctx, org, spec)
 }
 
+// AssertOrder writes an order again that a failover may have lost; by is who has
+// cancelled it, "" when nobody has. Orders that the store has are not touched,
+// but by their cancel. Errors as in NewOrder.
+func (r *Registry) AssertOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec, by string) error {
+	if by == "" {
+		if _, err := r.Order(ctx, org, spec.ID); switchboard.CodeOf(err) != switchboard.CodeNotFound {
+			return err
+		}
+		return r.NewOrder(ctx, org, spec) // its deadline has somebody carry it out
+	}
+	if _, err := r.beginOrder(ctx, org, spec, by); err != nil {
+		return err
+	}
+	err := r.CancelOrder(ctx, org, spec.ID, by)
+	if switchboard.CodeOf(err) == switchboard.CodeConflict {
+		return nil // everybody was out before this could be asserted
+	}
+	return err
+}
+
 // beginOrder writes an order, or begins one whose time has come; later says that
-// its time is yet to come.
-func (r *Registry) beginOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec) (later bool, err error) {
+// its time is yet to come. by has cancelled it, "" when nobody has.
+func (r *Registry) beginOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec, by string) (later bool, err error) {
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return false, err
 	}
 	p := r.Partition(org)
 	keys := append(p.orderKeys(org, spec.ID), p.Key(org, "orders"))
-	reply, err := r.Call(ctx, org, scriptOrder, keys, int64(spec.ID), string(raw), bit(spec.scans()), spec.At, bit(spec.Standing), bit(spec.Dry))
+	reply, err := r.Call(ctx, org, scriptOrder, keys, int64(spec.ID), string(raw), bit(spec.scans()), spec.At, bit(spec.Standing), bit(spec.Dry), by)
 	if err != nil {
 		return false, err
 	}
@@ -182,7 +202,7 @@ func (r *Registry) workOrder(ctx context.Context, org switchboard.OrgID, id swit
 	case phaseCancelled:
 		return r.undoOrder(ctx, org, o, "")
 	case phaseScheduled:
-		if later, err := r.beginOrder(ctx, org, o.OrderSpec); err != nil || later {
+		if later, err := r.beginOrder(ctx, org, o.OrderSpec, ""); err != nil || later {
 			return err
 		}
 		o.unnamed = true

@@ -6,14 +6,16 @@
 -- Stays true: each operator gets exactly one result; one without work that keeps is
 --   out in this step, one with is leaving and gets no new work from this step on, or
 --   is out too (mode now) and the work goes back. An order that spares people waits
---   until everybody has looked. A dry run changes nothing but its results.
+--   until everybody has looked. A dry run changes nothing but its results. After a
+--   failover nobody is worked on before all nodes have asserted what they hold: work
+--   that keeps, or that the order was cancelled, may be among it.
 local id = ARGV[3]
 local f = redis.call('HMGET', ORDER, id, id .. ':phase')
 if not f[1] then return reply('NOTFOUND') end
 if f[2] == 'cancelled' or f[2] == 'scheduled' then return reply('OK', 0, 0) end
 local spec = cjson.decode(f[1])
 local people = {}
-if not (spec.hold and redis.call('SCARD', KEYS[18]) > 0) then people = redis.call('SPOP', KEYS[17], ARGV[4]) end
+if NOW >= HOLD and not (spec.hold and redis.call('SCARD', KEYS[18]) > 0) then people = redis.call('SPOP', KEYS[17], ARGV[4]) end
 for _, op in ipairs(people) do
   local rec, was = open(op), get(KEYS[19], op)
   local mine = false
