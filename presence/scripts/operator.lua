@@ -320,19 +320,21 @@ local function signOut(rec, reason, order, fence)
   tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor, back_ms = fence})
 end
 -- leave marks an operator whose work a logout waits for. An order may say for how
--- long: then the work is given back ('cut', scripts/cut.lua).
+-- long: then the work is given back ('cut', scripts/cut.lua). Nothing waits for
+-- longer than PATIENCE that nobody gave a longer time: telephony that renews a
+-- call for ever must not hold a logout for ever.
+local PATIENCE = 86400000 -- a day
 local function leave(rec, id, reason, within, fence)
+  within = within or PATIENCE
   local l = rec.leaving or {orders = {}, reason = reason, at = NOW}
   table.insert(l.orders, id)
   if fence and fence > 0 then
     l.fences = l.fences or {}
     l.fences[int(id)] = fence
   end
-  if within then
-    l.cuts = l.cuts or {}
-    l.cuts[int(id)] = NOW + within
-    redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
-  end
+  l.cuts = l.cuts or {}
+  l.cuts[int(id)] = NOW + within
+  redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
   rec.leaving = l
   releaseAll(rec, 'withdrawn')
   note('leaving', rec, id, reason)
