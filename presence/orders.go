@@ -8,14 +8,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchboard/switchboard"
 )
 
-// orderBatch is how many people one script says something of.
-const orderBatch = 250
+// How many people one script says something of, and works on: while it runs
+// nobody's message is served, and a sign-out takes some 70 µs.
+const (
+	orderBatch = 100
+	orderStep  = 10
+)
 
 // theNames stands for the look for who is named by id or team, among those who
 // have yet to look (KEYS 18 of the order scripts).
@@ -177,18 +182,36 @@ func (r *Registry) operatorsOf(ctx context.Context, org switchboard.OrgID, ids [
 	return out, nil
 }
 
-// WorkOrder carries an order out on up to n (at most 100) people of its to-do
-// and returns how many people and nodes are still to come.
+// WorkOrder carries an order out on up to n people of its to-do and returns how
+// many people and nodes are still to come. It goes in short steps and rests after
+// each, so that messages pass between. Errors: CodeNotFound.
 func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int) (todo, awaited int64, err error) {
-	reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), min(n, 100))
-	if err != nil {
-		return 0, 0, err
+	for last := int64(-1); n > 0; n -= orderStep {
+		began := time.Now()
+		reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), min(n, orderStep))
+		if err != nil {
+			return todo, awaited, err
+		}
+		if reply.Status == "NOTFOUND" {
+			return 0, 0, errNoOrder
+		}
+		todo, awaited = reply.Int(0), reply.Int(1)
+		if todo == 0 || todo == last { // it is held, or people come as fast as they go
+			break
+		}
+		last = todo
+		select {
+		case <-ctx.Done():
+			return todo, awaited, ctx.Err()
+		case <-time.After(min(orderRest*time.Since(began), 50*time.Millisecond)):
+		}
 	}
-	if reply.Status == "NOTFOUND" {
-		return 0, 0, errNoOrder
-	}
-	return reply.Int(0), reply.Int(1), nil
+	return todo, awaited, nil
 }
+
+// orderRest is how many times as long as a step took its worker rests. A node each
+// works on a large order.
+const orderRest = 2
 
 // workOrder goes on with an order whose deadline rang: its time has come, or its
 // worker is slow or dead. Nodes that died are no longer awaited, those that live

@@ -1,7 +1,7 @@
 -- orderapply: carry an order out on up to ARGV[4] people of its to-do.
 -- KEYS 17 to-do set; 18 set of who has yet to look; 19 results (operator id -> JSON);
 --   20 marks
--- ARGV 3 order id; 4 how many (at most 100)
+-- ARGV 3 order id; 4 how many (at most 10: it takes about a millisecond)
 -- Returns OK, to-do left, how many have yet to look | NOTFOUND
 -- Stays true: each operator gets exactly one result; one without work that keeps is
 --   out in this step, one with is leaving and gets no new work from this step on, or

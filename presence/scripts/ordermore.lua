@@ -3,7 +3,7 @@
 --   -> flags|why)
 -- ARGV 3 order id; 4 who has finished looking: an incarnation, '0' for the names, ''
 --   for nobody yet, 'again' to ask those once more who have not; 5 '1' when only people inside the networks are meant; 6 '1'
---   standing; 7.. pairs of operator id and mark (at most 250): a flag and, after a
+--   standing; 7.. pairs of operator id and mark (at most 100): a flag and, after a
 --   blank, why. Flags: n named, i inside, o outside too where that spares, x excepted
 -- Returns OK, how many have yet to look, to-do size | CANCELLED
 -- Stays true: an operator who has a result is not added again (but by a standing
