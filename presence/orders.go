@@ -118,7 +118,11 @@ func (r *Registry) orderMore(ctx context.Context, org switchboard.OrgID, spec Or
 		if len(marks) == 0 {
 			who = done
 		}
-		args := []any{int64(spec.ID), who, bit(spec.inside()), bit(spec.Standing)}
+		late := 2 * r.cfg.CrashGrace.Milliseconds() // of a node's people: buried, reaped, and then in grace
+		if spec.Dry {
+			late = 0
+		}
+		args := []any{int64(spec.ID), who, bit(spec.inside()), bit(spec.Standing), late}
 		for _, m := range part {
 			args = append(args, int64(m.op), m.text)
 		}

@@ -282,13 +282,14 @@ end
 
 -- report tells watchers that an order has moved on; they read how far.
 local function report(id) cast('logouts', id) end
--- shut takes an order off the list that newcomers are checked against.
-local function shut(id)
+-- shut takes an order off a list that people who connect are checked against:
+-- 'open' for everybody, 'late' for who was here before (ordermore.lua).
+local function shut(id, list)
   local kept = {}
-  for o in string.gmatch(redis.call('HGET', ORDER, 'open') or '', '%d+') do
+  for o in string.gmatch(redis.call('HGET', ORDER, list) or '', '%d+') do
     if o ~= id then kept[#kept + 1] = o end
   end
-  redis.call('HSET', ORDER, 'open', table.concat(kept, ','))
+  redis.call('HSET', ORDER, list, table.concat(kept, ','))
 end
 local function note(what, rec, order, why)
   redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', what, 'who', rec.id, 'order', order, 'why', why or '')

@@ -38,7 +38,7 @@ else
       local waits = tonumber(redis.call('HGET', ORDER, old .. ':leaving') or '0') > 0
         or string.find(',' .. open_ .. ',', ',' .. old .. ',', 1, true) or redis.call('HGET', ORDER, old .. ':phase') == 'scheduled'
       if dry or (not waits and NOW - tonumber(seen[2][k + 1]) > 2592000000) then
-        redis.call('HDEL', ORDER, old, old .. ':at', old .. ':phase', old .. ':todo', old .. ':out', old .. ':leaving', old .. ':offline', old .. ':cancelled')
+        redis.call('HDEL', ORDER, old, old .. ':at', old .. ':phase', old .. ':todo', old .. ':out', old .. ':leaving', old .. ':offline', old .. ':cancelled', old .. ':late')
         redis.call('ZREM', KEYS[21], old)
       end
     end

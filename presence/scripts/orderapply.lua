@@ -47,7 +47,9 @@ local left, awaited = redis.call('SCARD', KEYS[17]), redis.call('SCARD', KEYS[18
 redis.call('HSET', ORDER, id .. ':todo', left)
 if left == 0 and awaited == 0 then
   redis.call('HSET', ORDER, id .. ':phase', 'done')
+  local late = tonumber(redis.call('HGET', ORDER, id .. ':late') or '0')
   redis.call('ZREM', DUE, 'order/' .. org .. '/' .. id)
+  if late > NOW then redis.call('ZADD', DUE, int(late), 'order/' .. org .. '/' .. id) end -- ordermore.lua
   if not spec.standing then
     for k = 17, 20 do redis.call('PEXPIRE', KEYS[k], spec.dry and 3600000 or 2592000000) end -- an hour, 30 days
   end

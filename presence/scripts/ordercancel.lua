@@ -15,7 +15,8 @@ if f[2] ~= 'cancelled' then
   if f[2] == 'done' and not spec.standing and not spec.fence_ms and tonumber(f[3] or '0') <= 0 then return reply('DONE') end
   redis.call('HSET', ORDER, id .. ':phase', 'cancelled', id .. ':todo', 0)
   redis.call('DEL', KEYS[17], KEYS[18])
-  shut(id)
+  shut(id, 'open')
+  shut(id, 'late')
   if not spec.dry then
     redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'order cancelled', 'order', id, 'by', ARGV[4])
     cast('cancelled', id .. ' ' .. ARGV[4]) -- whoever would assert the order asserts this
