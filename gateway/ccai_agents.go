@@ -303,8 +303,19 @@ type ccaiEntry struct {
 	Ended    *string                `json:"ended_at"` // null while it lasts
 	Duration *int64                 `json:"duration"` // seconds
 	Activity string                 `json:"activity"`
-	Call     *string                `json:"call_id"`
-	Chat     *int64                 `json:"chat_id"`
+	Call     *string                `json:"call_id"` // of call_picked_up, else null
+	Chat     *int64                 `json:"chat_id"` // of chat_picked_up, else null
+}
+
+// work fills in the call or chat that an entry is about ("call:x", "chat:7").
+func (e *ccaiEntry) work(item string) {
+	kind, id, _ := strings.Cut(item, ":")
+	switch n, err := strconv.ParseInt(id, 10, 64); {
+	case kind == "call":
+		e.Call = &id
+	case kind == "chat" && err == nil:
+		e.Chat = &n
+	}
 }
 
 // activityDays is how far back the activity log reads unless from says.
@@ -342,6 +353,7 @@ func (s *ccai) activity(w http.ResponseWriter, r *http.Request, org accounts.Org
 			return true
 		}
 		e := ccaiEntry{ID: fmt.Sprintf("%d-%d", c.At, c.Operator), Agent: c.Operator, Status: s.statusNamed(org, c.Status.To), Started: isoTime(c.At), Activity: ccaiActivityOf(*c.Status)}
+		e.work(c.Work)
 		if op, ok := switchboard.PersonID(c.By).Operator(); ok {
 			if who, ok := names[op]; ok {
 				e.Who = &ccaiWho{ID: who.ID, Name: who.Name, FirstName: who.Name, Number: who.Number}

@@ -129,12 +129,22 @@ func TestCCAIListsAgentsWithLiveState(t *testing.T) {
 	}
 }
 
-// contracts.md 1.7: login, changes of the status with their durations, work, logout.
+// contracts.md 1.7: login, changes of the status with their durations, work, logout; the call
+// and the chat that an entry is about.
 func TestCCAIKeepsAnActivityLog(t *testing.T) {
 	d := newCCAIDesk(t)
 	mina := d.operator("Mina", "", 0)
 	p := d.online(mina, 0, "192.0.2.1", "Break")
 	d.call(mina)()
+	if m := p.request(`{"t":"status","status":"Available"}`); m["t"] != "ok" {
+		t.Fatal(m)
+	}
+	visitor := d.hello(d.nodes[1], d.visitor(d.nodes[1], "Bo"))
+	chat := visitor.start()
+	if m := p.request(`{"t":"offer.accept","chat":%d,"token":%q}`, chat, p.offered(0, chat)); m["state"] != "active" {
+		t.Fatal(m)
+	}
+	visitor.request(`{"t":"chat.close","chat":%d}`, chat)
 	d.logout(fmt.Sprintf(`{"agent_ids":[%d]}`, mina))
 	p.ended()
 	got := d.ask("GET", fmt.Sprintf("/manager/api/v1/agent_activity_logs?id[]=%d", mina), "")
@@ -145,6 +155,16 @@ func TestCCAIKeepsAnActivityLog(t *testing.T) {
 	var what []string
 	for i, e := range log {
 		what = append(what, fmt.Sprint(e["activity"], ":", e["status"].(map[string]any)["name"]))
+		call, about := any(nil), any(nil)
+		switch e["activity"] {
+		case "call_picked_up":
+			call = "c1"
+		case "chat_picked_up":
+			about = float64(chat)
+		}
+		if e["call_id"] != call || e["chat_id"] != about {
+			t.Errorf("entry %d is about call %v and chat %v, want %v and %v", i, e["call_id"], e["chat_id"], call, about)
+		}
 		for _, field := range []string{"id", "agent_id", "whodunnit", "status", "started_at", "ended_at", "duration", "activity", "call_id", "chat_id"} {
 			if _, ok := e[field]; !ok {
 				t.Errorf("entry %d has no %s", i, field)
@@ -154,7 +174,7 @@ func TestCCAIKeepsAnActivityLog(t *testing.T) {
 			t.Errorf("entry %d ends %v after %v", i, e["ended_at"], e["duration"])
 		}
 	}
-	if got, want := strings.Join(what, " "), "login:Unavailable user_status_changed:Break call_picked_up:In-call user_status_changed:Break logout:Offline"; got != want {
+	if got, want := strings.Join(what, " "), "login:Unavailable user_status_changed:Break call_picked_up:In-call user_status_changed:Break user_status_changed:Available chat_picked_up:In-chat user_status_changed:Available logout:Offline"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	d.ask("GET", "/manager/api/v1/agent_activity_logs?from=yesterday", "").want(t, "a bad time", 400, `{"message":"invalid from","field":"from"}`)

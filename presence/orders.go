@@ -207,7 +207,7 @@ func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id swit
 		select {
 		case <-ctx.Done():
 			return todo, awaited, ctx.Err()
-		case <-time.After(min(orderRest*time.Since(began), 50*time.Millisecond)):
+		case <-time.After(min(orderRest*time.Since(began), 10*time.Millisecond)):
 		}
 	}
 	return todo, awaited, nil
