@@ -190,6 +190,11 @@ func (r *Registry) operatorsOf(ctx context.Context, org switchboard.OrgID, ids [
 // many people and nodes are still to come. It goes in short steps and rests after
 // each, so that messages pass between. Errors: CodeNotFound.
 func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int) (todo, awaited int64, err error) {
+	return r.stepOrder(ctx, org, id, n, orderRest)
+}
+
+// stepOrder is WorkOrder with a rest of so many times as long as each step took.
+func (r *Registry) stepOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int, rest time.Duration) (todo, awaited int64, err error) {
 	for last := int64(-1); n > 0; n -= orderStep {
 		began := time.Now()
 		reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), min(n, orderStep))
@@ -207,7 +212,7 @@ func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id swit
 		select {
 		case <-ctx.Done():
 			return todo, awaited, ctx.Err()
-		case <-time.After(min(orderRest*time.Since(began), 10*time.Millisecond)):
+		case <-time.After(min(rest*time.Since(began), 10*time.Millisecond)):
 		}
 	}
 	return todo, awaited, nil
@@ -243,8 +248,8 @@ func (r *Registry) workOrder(ctx context.Context, org switchboard.OrgID, id swit
 		return err
 	}
 	for last := int64(-1); ; {
-		todo, _, err := r.WorkOrder(ctx, org, id, 100)
-		if err != nil || todo == 0 || todo == last { // held: it waits for a node that looks
+		todo, _, err := r.stepOrder(ctx, org, id, 100, 0) // other deadlines wait for this loop
+		if err != nil || todo == 0 || todo == last {      // held: it waits for a node that looks
 			return err
 		}
 		last = todo
