@@ -9,11 +9,10 @@ import (
 	"github.com/switchboard/switchboard"
 )
 
-// Rate is a limit that an organization has over all nodes together, in the time
-// of its store. It may be used concurrently.
+// Rate is the limit of API requests that an organization has over all nodes
+// together, in the time of its store. It may be used concurrently.
 type Rate struct {
 	reg   *Registry
-	name  string
 	every time.Duration // between two requests
 	burst int           // requests at once
 
@@ -25,9 +24,9 @@ type Rate struct {
 const maxShy = 10_000
 
 // NewRate returns a limit of so many requests per second (more than 0), as many
-// of them at once as come in a second, at least one. name tells limits apart.
-func (r *Registry) NewRate(name string, perSecond float64) *Rate {
-	return &Rate{reg: r, name: name, every: time.Duration(float64(time.Second) / perSecond), burst: max(int(perSecond), 1), shy: map[switchboard.OrgID]time.Time{}}
+// of them at once as come in a second, at least one.
+func (r *Registry) NewRate(perSecond float64) *Rate {
+	return &Rate{reg: r, every: time.Duration(float64(time.Second) / perSecond), burst: max(int(perSecond), 1), shy: map[switchboard.OrgID]time.Time{}}
 }
 
 // PerSecond is the limit.
@@ -43,7 +42,7 @@ func (l *Rate) Take(ctx context.Context, org switchboard.OrgID) (wait time.Durat
 	if wait > 0 {
 		return wait, nil
 	}
-	key := l.reg.Partition(org).Key(org, "rate:"+l.name)
+	key := l.reg.Partition(org).Key(org, "rate")
 	raw, err := l.reg.eval(ctx, scriptRate, []string{key}, max(l.every.Microseconds(), 1), l.burst)
 	if err != nil {
 		return 0, err
