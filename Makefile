@@ -44,6 +44,7 @@ bench: ## Go benchmarks of all packages; bench-idle, -storm, -fanout, -chat, -lo
 bench-idle bench-storm bench-fanout bench-chat bench-logout: build
 	@.ci/need redis-server
 	bin/bench $(@:bench-%=%) $(BENCH)
+	@case $@ in bench-logout) go test -run '^$$' -bench Match -benchmem ./hub; esac
 
 load: build ## 200 operators and 2,000 visitors on three nodes, with a verdict
 	@.ci/need redis-server

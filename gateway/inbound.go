@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -79,22 +80,32 @@ func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor i
 // heard takes a broadcast: something watchers may want to see, settings that have
 // changed, or an order that this node must look through its addresses for.
 func (s *Server) heard(e routing.Event) {
-	if e.Topic == topicSettings {
+	switch e.Topic {
+	case topicSettings:
 		s.accounts.Forget(e.Org)
-		return
-	}
-	if e.Topic != "order" && e.Topic != topicLogouts {
+	case "order", "cancelled", topicLogouts:
+		s.heardOrder(e)
+	default:
 		s.board.heard(e)
 		s.places.heard(e)
-		return
 	}
-	id, err := strconv.ParseInt(string(e.Body), 10, 64)
+}
+
+// heardOrder: an order has moved on, was cancelled, or asks every node to look
+// through its addresses.
+func (s *Server) heardOrder(e routing.Event) {
+	text, by, _ := strings.Cut(string(e.Body), " ")
+	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		s.log.Error("an order's broadcast could not be read", "err", err)
 		return
 	}
-	if e.Topic == topicLogouts {
+	switch e.Topic {
+	case topicLogouts:
 		s.orderBoard.heard(e.Org, switchboard.OrderID(id))
+		return
+	case "cancelled":
+		s.mirror.cancelled(switchboard.OrderID(id), by)
 		return
 	}
 	if !s.tasks.add(func(ctx context.Context) { s.scan(ctx, e.Org, switchboard.OrderID(id)) }) {

@@ -47,7 +47,7 @@ func (s *Server) routes() http.Handler {
 
 	// Surfaces that keep other systems' contracts.
 	(&chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}).routes(r)
-	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.limits.perTenant, from: s.from, signOut: s.signOut}).routes(r)
+	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.reg.NewRate(s.cfg.Limits.APIPerTenant), refused: s.limits.refused, from: s.from, signOut: s.signOut}).routes(r)
 
 	// For the balancer.
 	r.Get("/healthz", s.getHealth)

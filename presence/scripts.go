@@ -114,6 +114,7 @@ var (
 	scriptRestore  = ledger("restore")
 	scriptAsserted = bare("asserted")
 
+	scriptRate   = bare("rate")
 	scriptToken  = bare("token")
 	scriptNumber = bare("number")
 	scriptJoin   = bare("join")

@@ -158,7 +158,11 @@ back(KEYS[2], function(c)
   chat(c)
   for op, at in pairs(c.declined or {}) do c.declined[op] = at - by end
 end)
-back(KEYS[3], fields('since', 'wrap'))
+local op = fields('since', 'wrap')
+back(KEYS[3], function(rec)
+  op(rec)
+  for id, at in pairs(rec.leaving and rec.leaving.cuts or {}) do rec.leaving.cuts[id] = at - by end
+end)
 back(KEYS[4], function(tm)
   for _, g in pairs(tm.groups or {}) do g.u = g.u - by end
 end)

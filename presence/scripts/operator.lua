@@ -282,13 +282,14 @@ end
 
 -- report tells watchers that an order has moved on; they read how far.
 local function report(id) cast('logouts', id) end
--- shut takes an order off the list that newcomers are checked against.
-local function shut(id)
+-- shut takes an order off a list that people who connect are checked against:
+-- 'open' for everybody, 'late' for who was here before (ordermore.lua).
+local function shut(id, list)
   local kept = {}
-  for o in string.gmatch(redis.call('HGET', ORDER, 'open') or '', '%d+') do
+  for o in string.gmatch(redis.call('HGET', ORDER, list) or '', '%d+') do
     if o ~= id then kept[#kept + 1] = o end
   end
-  redis.call('HSET', ORDER, 'open', table.concat(kept, ','))
+  redis.call('HSET', ORDER, list, table.concat(kept, ','))
 end
 local function note(what, rec, order, why)
   redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', what, 'who', rec.id, 'order', order, 'why', why or '')
@@ -320,19 +321,21 @@ local function signOut(rec, reason, order, fence)
   tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor, back_ms = fence})
 end
 -- leave marks an operator whose work a logout waits for. An order may say for how
--- long: then the work is given back ('cut', scripts/cut.lua).
+-- long: then the work is given back ('cut', scripts/cut.lua). Nothing waits for
+-- longer than PATIENCE that nobody gave a longer time: telephony that renews a
+-- call for ever must not hold a logout for ever.
+local PATIENCE = 86400000 -- a day
 local function leave(rec, id, reason, within, fence)
+  within = within or PATIENCE
   local l = rec.leaving or {orders = {}, reason = reason, at = NOW}
   table.insert(l.orders, id)
   if fence and fence > 0 then
     l.fences = l.fences or {}
     l.fences[int(id)] = fence
   end
-  if within then
-    l.cuts = l.cuts or {}
-    l.cuts[int(id)] = NOW + within
-    redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
-  end
+  l.cuts = l.cuts or {}
+  l.cuts[int(id)] = NOW + within
+  redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
   rec.leaving = l
   releaseAll(rec, 'withdrawn')
   note('leaving', rec, id, reason)
