@@ -284,7 +284,8 @@ func (st *stage) play(t *testing.T, story []byte) {
 // and resumed, and every address that answers a visitor have nothing that is for
 // operators only, and who only monitors is told to nobody (T-2). Its seeds run with
 // every test run. Seen red with c.visitor among note.lua's hearers, with monitors in
-// parts.visible, and with the visitor told in parts.changed of a consult.
+// parts.visible, and with the visitor told in parts.changed of a consult,
+// and with consulted ones in Chat.People for a visitor.
 func FuzzVisitorNeverGetsANote(f *testing.F) {
 	act := func(who int, what byte) byte { return byte(who) | what<<2 }
 	for _, story := range [][]byte{

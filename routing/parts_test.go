@@ -191,7 +191,7 @@ func TestMonitorBargeInTakeOver(t *testing.T) {
 
 // L-9: a consult and a part in a chat are work that a logout waits for, monitoring and
 // an invite are not; who leaves is not asked and cannot come; the last part ends and
-// they are out in that step.
+// they are out in that step. Red without join among KEEPS, and when releaseAll() keeps invites.
 func TestPartsWhileALogoutWaits(t *testing.T) {
 	for role, keeps := range map[string]bool{switchboard.RoleConsult: true, switchboard.RoleJoin: true, switchboard.RoleMonitor: false, "invite": false} {
 		t.Run(role, func(t *testing.T) {

@@ -134,7 +134,7 @@ func (d *desk) role(chat switchboard.ChatID, op switchboard.OperatorID, want str
 
 // a transfer to a person is an invite: declined, silent or taken back
 // leaves the chat whose it was; accepted moves it in one step. The units are the new
-// operator's from the invite on, and each refusal has its reason.
+// operator's from the invite on: red when ask() keeps none.
 func TestTransferToAPerson(t *testing.T) {
 	d := newFloor(t, 3, 2)
 	c := d.held("a", 1)

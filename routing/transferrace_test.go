@@ -15,7 +15,9 @@ import (
 // the end of the chat, a logout of either side, the loss of the sender, a supervisor who
 // takes over, a second transfer. Whatever comes first: one holder, capacity exact, the
 // chat where it was or moved, nobody out with work and nothing left of the invite where
-// the chat is over. The seed is in the name of the failure.
+// the chat is over. The seed is in the failure's text. Seen red when
+// hand() leaves the work with the old holder, when enqueue() leaves people in the
+// chat, and when come.lua takes any token.
 func TestRaceTransferAgainstWhatEndsIt(t *testing.T) {
 	d := newFloor(t, 3, 2)
 	d.must(d.reg.PutTeam(d.ctx, d.org, presence.Team{ID: 7, Name: "Sales", Strategy: presence.Pick}))
