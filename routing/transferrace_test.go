@@ -67,8 +67,14 @@ func TestRaceTransferAgainstWhatEndsIt(t *testing.T) {
 			}},
 			{"take over", func() error { _, err := d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleHold); return err }},
 			{"decline", func() error { return d.rt.Decline(d.ctx, d.org, 2, c.ID, token) }},
-			{"to the queue", func() error { _, err := d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Queue: true}); return err }},
-			{"to the consulted", func() error { _, err := d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Operator: 3}); return err }},
+			{"to the queue", func() error {
+				_, err := d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Queue: true})
+				return err
+			}},
+			{"to the consulted", func() error {
+				_, err := d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Operator: 3})
+				return err
+			}},
 		}
 		rng.Shuffle(len(all)-1, func(a, b int) { all[a+1], all[b+1] = all[b+1], all[a+1] })
 		picked := all[:2+rng.IntN(2)] // the accept and one or two more
