@@ -26,7 +26,7 @@ func TestTransferToAQueue(t *testing.T) {
 	if places, err := d.rt.Places(d.ctx, d.org, 8, []switchboard.ChatID{first.ID, later.ID}); err != nil || places[0].Place != 1 || places[1].Place != 2 {
 		t.Errorf("places %v, %v", places, err)
 	}
-	if _, err := d.rt.Append(d.ctx, d.org, first.Visitor, "", first.ID, "while waiting", "hello?"); err != nil {
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: first.Visitor, Name: "", Chat: first.ID, Cmid: "while waiting", Text: "hello?"}); err != nil {
 		t.Error(err)
 	}
 	d.check()
@@ -84,7 +84,7 @@ func TestConsultAndHandOver(t *testing.T) {
 	d.accept(op, c.ID, token)
 	d.role(c.ID, 2, switchboard.RoleConsult)
 	d.check()
-	if _, err := d.rt.Append(d.ctx, d.org, "o2", "", c.ID, "m", "hello visitor"); switchboard.CodeOf(err) != switchboard.CodeForbidden {
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "o2", Name: "", Chat: c.ID, Cmid: "m", Text: "hello visitor"}); switchboard.CodeOf(err) != switchboard.CodeForbidden {
 		t.Errorf("who is consulted writes to the visitor: %v", err)
 	}
 	for range 2 { // a repeat is one note
@@ -156,7 +156,7 @@ func TestMonitorBargeInTakeOver(t *testing.T) {
 	if _, err := d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleJoin); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.rt.Append(d.ctx, d.org, "o90", "Sue", c.ID, "barge", "hello, I help"); err != nil {
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "o90", Name: "Sue", Chat: c.ID, Cmid: "barge", Text: "hello, I help"}); err != nil {
 		t.Errorf("who joined writes: %v", err)
 	}
 	if with, _ := d.chat(c.ID).People(true); len(with) != 1 || with[0].ID != 90 || with[0].Name != "Sue" {

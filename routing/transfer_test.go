@@ -180,7 +180,7 @@ func TestTransferToAPerson(t *testing.T) {
 	if now.Operator != 2 || now.Name != "Operator 2" || now.Rank != c.Rank || len(d.operator(1).Work) != 0 || !now.Party("o1") {
 		t.Errorf("after the transfer: %+v, work of 1 %v", now, d.operator(1).Work)
 	}
-	if _, err := d.rt.Append(d.ctx, d.org, "o1", "", c.ID, "late", "x"); switchboard.CodeOf(err) != switchboard.CodeNotFound {
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "o1", Name: "", Chat: c.ID, Cmid: "late", Text: "x"}); switchboard.CodeOf(err) != switchboard.CodeNotFound {
 		t.Errorf("who handed it over still writes: %v", err)
 	}
 	d.check()
