@@ -127,8 +127,9 @@ function parts.all(rec, reason)
   for _, cid in ipairs(items) do parts.out(rec, cid, reason) end
 end
 -- disband ends every part and invite of a chat whose holder loses it, or that ends.
--- The caller stores the chat, and has no record of these operators open.
-function parts.disband(c, reason)
+-- The caller stores the chat, and has no record of these operators open. invite: why
+-- invites end, superseded where it is left out.
+function parts.disband(c, reason, invite)
   local with, invites, cid = c.with, c.invites, int(c.id)
   if not with and not invites then return end
   c.with, c.invites = nil, nil
@@ -141,7 +142,7 @@ function parts.disband(c, reason)
   for _, id in ipairs(ids(invites)) do
     local rec = open(id)
     redis.call('ZREM', DUE, 'part/' .. org .. '/' .. cid .. '/' .. id)
-    tell({'o' .. id}, 'e', {t = 'offer.gone', chat = c.id, reason = reason == 'closed' and 'withdrawn' or 'superseded'})
+    tell({'o' .. id}, 'e', {t = 'offer.gone', chat = c.id, reason = invite or 'superseded'})
     if rec and drop(rec, 'invite:' .. cid) then settle(rec) end
   end
 end

@@ -101,7 +101,9 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
     }
     case 'chat': {
       const { re: _re, ...info } = frame;
-      return putChat({ ...s, offers: without(s.offers, frame.chat) }, info);
+      // An offer became a chat; who takes part in it may be asked for more, and still is.
+      const asked = frame.invites?.some((one) => `o${one.id}` === s.me?.person) === true;
+      return putChat(asked ? s : { ...s, offers: without(s.offers, frame.chat) }, info);
     }
     case 'resumed': {
       const chat = s.chats.get(frame.chat);
