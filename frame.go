@@ -50,6 +50,10 @@ const (
 	KindWatch     Kind = "watch"
 	KindResume    Kind = "resume"
 	KindClaim     Kind = "chat.claim"
+	KindTransfer  Kind = "chat.transfer"
+	KindInvite    Kind = "chat.invite"
+	KindJoin      Kind = "chat.join"
+	KindPart      Kind = "chat.part"
 )
 
 // Kinds that both sides send.
@@ -57,6 +61,7 @@ const (
 	KindMessage Kind = "message"
 	KindTyping  Kind = "typing"
 	KindViewing Kind = "viewing"
+	KindNote    Kind = "note"
 )
 
 // Kinds that the server sends.
@@ -80,6 +85,9 @@ const (
 	KindGap       Kind = "gap"
 	KindDegraded  Kind = "degraded"
 	KindLogouts   Kind = "logouts"
+
+	KindChatGone   Kind = "chat.gone"
+	KindInviteGone Kind = "invite.gone"
 
 	KindAvailability Kind = "availability"
 )
@@ -127,6 +135,9 @@ type In struct {
 	Over      bool            `json:"over,omitempty"`
 	Language  string          `json:"language,omitempty"`
 	Skills    []Need          `json:"skills,omitempty"`
+	Role      string          `json:"role,omitempty"`    // in a chat
+	ToTeam    *TeamID         `json:"to_team,omitempty"` // of a transfer; nil: the chat's own
+	Queue     bool            `json:"queue,omitempty"`
 	Extra     json.RawMessage `json:"extra,omitempty"`
 }
 
@@ -214,6 +225,10 @@ type Chat struct {
 	Pos      Position   `json:"pos,omitempty"`      // position of the last message
 	Here     *bool      `json:"here,omitempty"`     // to operators: is the visitor connected
 	Reason   string     `json:"reason,omitempty"`   // why it was closed
+	// Who takes part besides Operator; to a visitor those only whom they see.
+	With    []Colleague `json:"with,omitempty"`
+	Invites []Colleague `json:"invites,omitempty"` // to operators: who is asked to come in, or (hold) to take it over
+	Role    string      `json:"role,omitempty"`    // to an operator who does not hold it: what they are in it
 }
 
 // Visitor is what an operator sees of a visitor; the texts are the visitor's
@@ -229,9 +244,23 @@ type Visitor struct {
 type Colleague struct {
 	ID   OperatorID `json:"id"`
 	Name string     `json:"name"`
+	Role string     `json:"role,omitempty"` // to operators
 }
 
-// Offer reserves a chat for one operator until TTL is over.
+// Note is what one operator of a chat says to the others; no visitor gets one.
+type Note struct {
+	T    Kind     `json:"t"` // KindNote
+	Chat ChatID   `json:"chat"`
+	Seq  int64    `json:"seq"` // 1, 2, 3 ... of the chat's notes
+	At   int64    `json:"at"`  // Redis time, Unix milliseconds
+	From PersonID `json:"from"`
+	Name string   `json:"name,omitempty"`
+	Cmid string   `json:"cmid"`
+	Text string   `json:"text"`
+}
+
+// Offer reserves a chat for one operator until TTL is over, or (with From) asks them
+// to come into a colleague's.
 type Offer struct {
 	T       Kind     `json:"t"`
 	Chat    ChatID   `json:"chat"`
@@ -240,6 +269,10 @@ type Offer struct {
 	Team    TeamID   `json:"team"`
 	Waited  int64    `json:"waited_ms"`
 	Visitor *Visitor `json:"visitor"`
+	// Of an invite: what they would be, who asks, and what that one says.
+	Role string     `json:"role,omitempty"`
+	From *Colleague `json:"from,omitempty"`
+	Text string     `json:"text,omitempty"`
 }
 
 // OperatorView is the public state of an operator: what a board shows. It has

@@ -162,10 +162,10 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 			c.Send(hub.ClassEvent, snap.Leaving)
 		}
 		for _, chat := range snap.Chats {
-			if operator && chat.State == switchboard.ChatOffered {
-				c.Send(hub.ClassEvent, mustJSON(offerFrame(chat)))
+			if offer, ok := offerTo(chat, e.person); ok {
+				c.Send(hub.ClassEvent, mustJSON(offer))
 			} else {
-				c.Send(hub.ClassEvent, mustJSON(chatFrame(chat, operator)))
+				c.Send(hub.ClassEvent, mustJSON(chatOf(chat, e.person)))
 			}
 		}
 		c.Send(hub.ClassEvent, []byte(`{"t":"gap"}`))

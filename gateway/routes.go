@@ -32,6 +32,8 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/offline", s.answer(s.getOffline))
 	r.Post("/v1/offline/{id}/done", s.answer(s.postOfflineDone))
 	r.Get("/v1/chats/{id}/messages", s.answer(s.getMessages))
+	r.Get("/v1/chats/{id}/notes", s.answer(s.getNotes))
+	r.Get("/v1/operators/{id}/chats", s.answer(s.getChats))
 	r.Get("/v1/operators", s.answer(s.getOperators))
 	r.Put("/v1/operators/{id}/status", s.answer(s.putStatus))
 	r.Put("/v1/operators/{id}/skills", s.answer(s.putSkills))

@@ -81,6 +81,7 @@ const (
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
 	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer
+	AlarmPart   = "part"   // chat/operator: an invite to a chat got no answer
 	AlarmHours  = "hours"  // team: it opens or closes, or its hours must be compiled anew
 )
 

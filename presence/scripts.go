@@ -84,8 +84,8 @@ func (s *Script) signed(sharded bool, identity string) signed {
 }
 
 // Prelude returns the Lua text in front of every script that touches an
-// operator (scripts/operator.lua, and scripts/intent.lua behind it).
-func Prelude() string { return source("operator") + "\n" + source("intent") }
+// operator (scripts/operator.lua, and scripts/intent.lua and parts.lua behind it).
+func Prelude() string { return source("operator") + "\n" + source("intent") + "\n" + source("parts") }
 
 func ledger(name string) *Script { return NewScript(name, Prelude(), source(name)) }
 func bare(name string) *Script   { return NewScript(name, source(name)) }

@@ -132,6 +132,9 @@ func tellStory(d *desk, look func(when string), lives func(name string, atMost t
 	for _, kind := range []switchboard.Kind{switchboard.KindTyping, switchboard.KindViewing} {
 		must(d.rt.Mark(ctx, org, op, Mark{Kind: kind, Chat: a.ID, On: true}))
 	}
+	_, err = d.rt.Note(ctx, org, a.Operator, "O", a.ID, "n1", "for colleagues")
+	must(err)
+	lives("notes:1", Retention)
 	look("in a chat")
 	lives("typing:1", 2*TypingFor)
 	lives("viewing:1", 2*ViewingFor)

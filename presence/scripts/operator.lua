@@ -84,7 +84,7 @@ local function tally(rec)
   for item, units in pairs(rec.work or {}) do
     local kind = string.match(item, '^%a+')
     n[kind] = (n[kind] or 0) + 1
-    if kind == 'chat' or kind == 'offer' then n.units = n.units + units end
+    if kind == 'chat' or kind == 'offer' or kind == 'invite' then n.units = n.units + units end
   end
   local base = n.call > 0 and team(0)
   if base and base.call_units then n.units = n.units + n.call * base.call_units end
@@ -93,20 +93,21 @@ end
 -- KEEPS is the table of roles: which work keeps an operator in while a logout
 -- waits (docs/protocol.md, "What counts as work"). A call is work in any of its
 -- roles: talking, on hold, a conference or a consult leg. All else ends with the
--- sign-out: offers, monitoring, wrap-up.
-local KEEPS = {'chat', 'call', 'consult'}
+-- sign-out: offers, invites, monitoring, wrap-up.
+local KEEPS = {'chat', 'call', 'consult', 'join'}
 local function busy(n)
   for _, kind in ipairs(KEEPS) do if (n[kind] or 0) > 0 then return true end end
   return false
 end
+local function chats(n) return n.chat + (n.consult or 0) + (n.join or 0) end -- held, or taken part in
 local function outward(rec, link, n)
   if not link or rec.out then return 'Offline' end
   if n.call > 0 then return 'In-call' end
-  if n.chat > 0 then return 'In-chat' end
+  if chats(n) > 0 then return 'In-chat' end
   if rec.wrap then return 'Wrap-up' end
   return rec.intent
 end
-local intents = {} -- intent.lua
+local intents, parts = {}, {} -- intent.lua, parts.lua
 -- takes: does the intent mean work? Available does, and what team 0 maps on purpose.
 local function takes(rec)
   if rec.intent == 'Available' then return true end
@@ -231,7 +232,7 @@ local function release(rec, cid, reason)
   c.offers[int(rec.id)] = nil
   if next(c.offers) then return putChat(c) end -- others are asked still
   redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. cid)
-  c.state, c.offers = 'waiting', nil
+  c.state, c.offers, c.over = 'waiting', nil, nil
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, cid)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
@@ -240,8 +241,9 @@ local function release(rec, cid, reason)
 end
 local function releaseAll(rec, reason)
   for item in pairs(rec.work or {}) do
-    local cid = string.match(item, '^offer:(.+)')
-    if cid then release(rec, cid, reason) end
+    local kind, cid = string.match(item, '^(%a+):(.+)')
+    if kind == 'offer' then release(rec, cid, reason) end
+    if kind == 'invite' then parts.uninvite(rec, cid, reason) end
   end
 end
 
@@ -250,7 +252,8 @@ end
 local function giveBack(rec, cid)
   local c = get(CHAT, cid)
   if not c or c.state ~= 'active' or c.op ~= rec.id then return end
-  c.state, c.op, c.token, c.opname = 'waiting', nil, nil, nil
+  c.state, c.op, c.token, c.opname, c.over = 'waiting', nil, nil, nil, nil
+  parts.disband(c, 'moved')
   local low = c.group * BAND
   local first = redis.call('ZRANGEBYSCORE', QUEUE, int(low), '(' .. int(low + BAND), 'WITHSCORES', 'LIMIT', 0, 1)
   if first[1] then c.score = int(math.max(low, math.min(tonumber(c.score), tonumber(first[2]) - 1))) end
@@ -275,6 +278,7 @@ local function empty(rec)
     local kind, id = string.match(item, '^(%a+):(.+)$')
     if drop(rec, item) then
       if kind == 'chat' then giveBack(rec, id) end
+      if kind == 'join' or kind == 'consult' or kind == 'unseen' then parts.out(rec, id, 'signed out') end
       if kind == 'call' or kind == 'monitor' then redis.call('ZREM', DUE, 'call/' .. org .. '/' .. rec.id .. '/' .. id) end
     end
   end
@@ -301,6 +305,7 @@ end
 -- many ms from now a new sign-in is refused. What work is left is the caller's.
 local function signOut(rec, reason, order, fence)
   releaseAll(rec, 'withdrawn')
+  parts.all(rec, 'signed out')
   redis.call('ZREM', DUE, 'wrap/' .. org .. '/' .. rec.id)
   rec.floor = math.max((rec.floor or 0) + 1, NOW)
   local leaving, fencer = rec.leaving or {}, order
@@ -343,7 +348,7 @@ end
 local function leavingFrame(rec, n)
   local l, first = rec.leaving, nil
   for _, at in pairs(l.cuts or {}) do first = math.min(first or at, at) end
-  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = n.chat, calls = n.call,
+  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = chats(n), calls = n.call,
     within_ms = first and math.max(first - NOW, 0)}
 end
 -- stay takes one order's (0: the operator's own) wish back. Returns whether it was there.
@@ -442,6 +447,7 @@ local function offline(person, rec)
   redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)
   if rec then
     releaseAll(rec, 'connection_lost')
+    parts.all(rec, 'connection_lost')
     settle(rec)
     if rec.work then later(0, 'lost/' .. org .. '/' .. rec.id) end
   elseif redis.call('HEXISTS', VIS, person) == 1 then

@@ -35,6 +35,7 @@ local function forVisitor(c)
   if c.state == 'offered' or (c.state == 'parked' and not c.op) then f.state = 'waiting' end
   if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
   if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
+  f.with = parts.visible(c)
   return f
 end
 local function forOperator(c)
@@ -42,12 +43,13 @@ local function forOperator(c)
   f.state, f.visitor = c.state, visitorOf(c)
   local link = redis.call('HGET', LINK, c.visitor)
   f.here = (link and link ~= '-') and true or false
+  f.with, f.invites = parts.people(c)
   return f
 end
 -- A party's nodes get the chat's record with it and keep it, to assert it when a
 -- failover loses it (restore.lua).
 local function tellVisitor(c) tell({c.visitor}, 'k', cjson.encode(forVisitor(c)) .. '\t' .. cjson.encode(c)) end
-local function tellOperator(c) tell({'o' .. int(c.op)}, 'k', cjson.encode(forOperator(c)) .. '\t' .. cjson.encode(c)) end
+local function tellOperator(c) parts.toOperators(c, forOperator(c)) end
 local function tellChat(c)
   tellVisitor(c)
   if c.op and c.state ~= 'offered' then tellOperator(c) end
@@ -107,7 +109,8 @@ local function stand(c)
 end
 local function enqueue(c)
   local tm = stand(c)
-  c.state, c.op, c.opname, c.token, c.offers = 'waiting', nil, nil, nil, nil
+  c.state, c.op, c.opname, c.token, c.offers, c.over = 'waiting', nil, nil, nil, nil, nil
+  parts.disband(c, 'moved')
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, c.id)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')

@@ -14,7 +14,10 @@ if id then
   if rec.leaving then
     leaving = cjson.encode(leavingFrame(rec, n))
   end
-  for item in pairs(rec.work or {}) do ids[#ids + 1] = string.match(item, '^chat:(.+)') or string.match(item, '^offer:(.+)') end
+  for item in pairs(rec.work or {}) do
+    local kind, cid = string.match(item, '^(%a+):(.+)')
+    if kind ~= 'call' and kind ~= 'monitor' then ids[#ids + 1] = cid end
+  end
 else
   ids[1] = redis.call('HGET', VIS, person) or nil
 end
@@ -25,6 +28,10 @@ for _, cid in ipairs(ids) do
       local at = redis.call('ZSCORE', DUE, 'offer/' .. org .. '/' .. cid)
       if id then c.op, c.token = tonumber(id), c.offers[id] end
       c.left = math.max(0, tonumber(at or NOW) - NOW)
+      c.waited = NOW - c.since
+    end
+    if id and c.invites and c.invites[id] then
+      c.left = math.max(0, tonumber(redis.call('ZSCORE', DUE, 'part/' .. org .. '/' .. cid .. '/' .. id) or NOW) - NOW)
       c.waited = NOW - c.since
     end
     if c.state == 'waiting' then c.place, c.opens = place(c), opensFor(c) end

@@ -4,6 +4,7 @@ import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
 import { People } from './people.ts';
+import { Rooms } from './rooms.ts';
 import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
 
@@ -26,6 +27,7 @@ export class Board {
   readonly #people: People;
   readonly #form: SignOutForm;
   readonly #status: StatusForm;
+  readonly #rooms: Rooms;
   readonly #off: () => void;
   #teamsAsked = false;
 
@@ -34,9 +36,11 @@ export class Board {
     this.#link = new LinkNotice(() => client.wake());
     this.#form = new SignOutForm(session, () => this.#people.clear());
     this.#status = new StatusForm(client);
+    this.#rooms = new Rooms(client, session);
     this.#people = new People(() => client.now(), (picked) => {
       this.#form.pick(picked);
       this.#status.pick(picked);
+      this.#rooms.pick(picked);
     });
     const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch((err: unknown) => this.#problem.say(sentence(err))) } }, 'Sign out');
     this.element = h('div', { class: 'board' },
@@ -47,7 +51,7 @@ export class Board {
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
-          this.#status.element, this.#people.element),
+          this.#status.element, this.#people.element, this.#rooms.element),
         this.#form.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
@@ -75,6 +79,7 @@ export class Board {
     this.#people.update(all);
     this.#form.update(s.operators, s.orders);
     this.#status.update(s);
+    this.#rooms.update(s);
   }
 
   async #askTeams(): Promise<void> {
