@@ -46,7 +46,7 @@ func TestModelOfRoutingEqualsTheScripts(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			if store == "memory" {
 				was := redisOptions
-				redisOptions = &redis.Options{Addr: miniredis.RunT(t).Addr(), Protocol: 2}
+				redisOptions = &redis.Options{Addr: miniredis.RunT(t).Addr(), Protocol: 2, ReadTimeout: time.Minute, WriteTimeout: time.Minute}
 				t.Cleanup(func() { redisOptions = was })
 			}
 			d := newDesk(t)

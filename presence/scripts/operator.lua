@@ -30,12 +30,12 @@ local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
 -- is not idle, LOAD (bits 35..42) for the units held, turns (bits 0..34).
 local BAND, LATE, BUSY, LOAD = 17592186044416, 8796093022208, 4398046511104, 34359738368
 
-local digits = {} -- formatting a number costs as much as a command
-local function int(n)
-  local s = digits[n]
+local digits = {} -- by -n: the store in memory would make room for all positive ones below
+local function int(n) -- formatting a number costs as much as a command
+  local s = digits[-n]
   if not s then
     s = string.format('%.0f', n)
-    digits[n] = s
+    digits[-n] = s
   end
   return s
 end
