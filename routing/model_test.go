@@ -291,8 +291,10 @@ func (m *model) back(ms int64) {
 	}
 }
 
-// sweep answers what is due, twice: an answer may make something due at once.
+// sweep answers what is due, twice: an answer may make something due at once. The
+// queue's own alarm, a second after the last look, is before all others.
 func (m *model) sweep() {
+	m.match()
 	for range 2 {
 		var names []string
 		for name, at := range m.due {

@@ -39,8 +39,8 @@ type modelWalk struct {
 // in which order chats wait and operators are free, and which deadlines stand. rapid
 // prints the seed and the shortest walk that differs. On Redis and on the store in
 // memory. HISTORIES=n makes it n times as long. Seen red with the turn taken out of
-// finish, the pause of decline, release without its ZADD, and the order of "again"
-// turned round in pair.
+// finish, no pause in decline, release without its ZADD, the order of "again" turned
+// round in pair, the pointer of the round robin not moved, and lost without the rank.
 func TestModelOfRoutingEqualsTheScripts(t *testing.T) {
 	for store, checks := range map[string]int{"redis": 30, "memory": 3} {
 		t.Run(store, func(t *testing.T) {
