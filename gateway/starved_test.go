@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
 )
 
 // starved looks, 20 times a second, for chats that wait while somebody is free for
@@ -16,15 +19,15 @@ import (
 type starved struct {
 	stop func()
 
-	mu    sync.Mutex
-	looks, queued int // of them, those that saw anybody wait
-	since map[string]time.Time // chat -> first of the looks in a row that saw it so
-	worst time.Duration
-	which string
+	mu            sync.Mutex
+	looks, queued int                  // of them, those that saw anybody wait
+	since         map[string]time.Time // chat -> first of the looks in a row that saw it so
+	worst         time.Duration
+	which         string
 }
 
 // starvedScript returns those of the first 500 waiting chats for whom somebody is
-// free, and before them '' when any chat waits.
+// free, and before them ” when any chat waits.
 var starvedScript = redis.NewScript(`
 local BAND, LATE, out, free = 17592186044416, 8796093022208, {}, {}
 local hold = tonumber(redis.call('HGET', KEYS[1], 'hold') or '0')
@@ -106,4 +109,22 @@ func (s *starved) judge(t *testing.T, most time.Duration) {
 	if s.worst > most {
 		t.Errorf("%s waited for %v while somebody was free for it, want at most %v", s.which, s.worst, most)
 	}
+}
+
+// The scan itself: a chat that nobody is offered, because the operators choose for
+// themselves, is seen.
+func TestScanSeesAChatThatWaitsWhileSomebodyIsFree(t *testing.T) {
+	cl := newCluster(t, 1)
+	if err := cl.admin.PutTeam(t.Context(), cl.org.ID, presence.Team{Name: "Everyone", Strategy: presence.Pick}); err != nil {
+		t.Fatal(err)
+	}
+	watch := cl.starving()
+	cl.available(cl.nodes[0], cl.token(cl.operator("Mina", switchboard.RoleOperator, 1)))
+	visitor := cl.hello(cl.nodes[0], cl.visitor(cl.nodes[0], "Bo"))
+	visitor.send(`{"t":"chat.start","re":"go"}`)
+	poll(t, "the chat to be seen for 300 ms", 10*time.Second, func() bool {
+		watch.mu.Lock()
+		defer watch.mu.Unlock()
+		return watch.worst > 300*time.Millisecond
+	})
 }
