@@ -220,12 +220,23 @@ func (s *site) evalsha(ctx context.Context) (runs, micros, p99 float64, err erro
 // routingFloor is what the least that could be an assignment costs.
 type routingFloor struct{ rate, micros float64 }
 
+// routingFloors are that of the commands, and that of the records on top.
+type routingFloors struct{ bare, records routingFloor }
+
+// Records as an assignment finds them.
+const (
+	recordOfOperator = `{"id":12345,"name":"Operator 12345","role":"operator","account":0,"intent":"Available","source":"operator","version":2,"shown":"In-chat",` +
+		`"since":1764098204123,"teams":[100001],"limit":2,"email":"operator12345@example.test","last":123456,"able":1,"told":1,"rev":4,"g":"28000000","work":{"chat:60001":1}}`
+	recordOfChat = `{"id":60001,"visitor":"vqueue12345","team":100001,"since":1764098204123,"info":{"name":"Visitor"},"rank":17000015,"group":1,"score":"17592203186431",` +
+		`"state":"active","op":12345,"opname":"Operator 12345","token":"abcdef012345.1zz.1","taken":1764098204999,"ops":{"12345":1},"tries":1,"rev":2}`
+)
+
 const floorPipe = 30
 
 // assignmentFloors are what Redis does of scripts that are sent as ours are, some in
-// a pipeline and two pipelines at a time: an empty one, and the one of the commands
-// that no assignment can be without, on as many waiting chats.
-func (s *site) assignmentFloors(ctx context.Context, waiting int) (out routingFloor, err error) {
+// a pipeline and two pipelines at a time: an empty one, the one of the commands that
+// no assignment can be without, on as many waiting chats, and that with the records.
+func (s *site) assignmentFloors(ctx context.Context, waiting int) (out routingFloors, err error) {
 	keys := []string{"sb:{bench}:queue", "sb:{bench}:chat", "sb:{bench}:log"}
 	for _, f := range []struct{ what, text string }{
 		{"floor: EVALSHA of an empty script", "return 1"},
@@ -233,6 +244,13 @@ func (s *site) assignmentFloors(ctx context.Context, waiting int) (out routingFl
 redis.call('HSET', KEYS[2], c[1], ARGV[1])
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*', 'chat', c[1])
 return redis.call('PUBLISH', 'bench', ARGV[1])`},
+		// What the records add: an assignment reads and writes two, and sends both.
+		{"floor: the same, two records of JSON read and written", `local c = redis.call('ZPOPMIN', KEYS[1])
+local op, chat = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
+local a, b = cjson.encode(op), cjson.encode(chat)
+redis.call('HSET', KEYS[2], c[1], a, 'op', b)
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*', 'chat', c[1])
+return redis.call('PUBLISH', 'bench', a .. b)`},
 	} {
 		sha, err := s.rdb.ScriptLoad(ctx, f.text).Result()
 		if err != nil {
@@ -252,7 +270,7 @@ return redis.call('PUBLISH', 'bench', ARGV[1])`},
 		if err := atOnce(waiting/floorPipe, 2, func(int) error {
 			pipe := s.rdb.Pipeline()
 			for range floorPipe {
-				pipe.EvalSha(ctx, sha, keys, text)
+				pipe.EvalSha(ctx, sha, keys, text, recordOfOperator, recordOfChat)
 			}
 			_, err := pipe.Exec(ctx)
 			return err
@@ -264,9 +282,9 @@ return redis.call('PUBLISH', 'bench', ARGV[1])`},
 		if err != nil {
 			return out, err
 		}
-		out = routingFloor{runs / took.Seconds(), micros / runs}
-		s.b.find(f.what, out.rate, "/s")
-		s.b.find(f.what+": in Redis", out.micros, "µs")
+		out.bare, out.records = out.records, routingFloor{runs / took.Seconds(), micros / runs}
+		s.b.find(f.what, out.records.rate, "/s")
+		s.b.find(f.what+": in Redis", out.records.micros, "µs")
 		if err := s.rdb.Del(ctx, keys...).Err(); err != nil {
 			return out, err
 		}
