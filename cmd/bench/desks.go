@@ -175,11 +175,7 @@ func (s *site) logged(ctx context.Context, keys string, do func() error) (ms []f
 	if err := s.rdb.ConfigSet(ctx, "slowlog-log-slower-than", "-1").Err(); err != nil {
 		return nil, err
 	}
-	patient := s.server.Options() // the log is long
-	patient.ReadTimeout = time.Minute
-	rdb := redis.NewClient(patient)
-	defer rdb.Close()
-	entries, err := rdb.SlowLogGet(ctx, -1).Result()
+	entries, err := s.rdb.SlowLogGet(ctx, -1).Result()
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/switchboard/switchboard"
 )
 
@@ -24,6 +26,12 @@ func routed(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	// Answers are long here, and Redis has one thread: what is asked beside the
+	// measured calls may take its time.
+	patient := s.server.Options()
+	patient.ReadTimeout, patient.WriteTimeout = time.Minute, time.Minute
+	s.rdb = redis.NewClient(patient)
+	b.ends = append(b.ends, func() { s.rdb.Close() })
 	floor, err := s.assignmentFloors(ctx, waiting)
 	if err != nil {
 		return err
