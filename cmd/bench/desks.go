@@ -124,11 +124,11 @@ func (d *desks) assign(ctx context.Context, out *routedOrg) error {
 	if err := d.s.rdb.ConfigResetStat(ctx).Err(); err != nil {
 		return err
 	}
-	began := time.Now()
+	used, began := cpu(d.s.server.Pid()), time.Now()
 	if err := atOnce(2, 2, func(int) error { return d.rt.Match(ctx, d.people.org) }); err != nil { // as two nodes would
 		return err
 	}
-	out.took = time.Since(began)
+	out.took, out.processor = time.Since(began), cpu(d.s.server.Pid())-used
 	if out.runs, out.micros, out.batch, err = d.s.evalsha(ctx); err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (s *site) evalsha(ctx context.Context) (runs, micros, p99 float64, err erro
 }
 
 // routingFloor is what the least that could be an assignment costs.
-type routingFloor struct{ rate, micros float64 }
+type routingFloor struct{ rate, micros, processor float64 } // µs a run: Redis's time, and its processor's
 
 // routingFloors are that of the commands, and that of the records on top.
 type routingFloors struct{ bare, records routingFloor }
@@ -262,7 +262,7 @@ return redis.call('PUBLISH', 'bench', a .. b)`},
 		if err := s.rdb.ConfigResetStat(ctx).Err(); err != nil {
 			return out, err
 		}
-		began := time.Now()
+		used, began := cpu(s.server.Pid()), time.Now()
 		if err := atOnce(waiting/floorPipe, 2, func(int) error {
 			pipe := s.rdb.Pipeline()
 			for range floorPipe {
@@ -278,9 +278,10 @@ return redis.call('PUBLISH', 'bench', a .. b)`},
 		if err != nil {
 			return out, err
 		}
-		out.bare, out.records = out.records, routingFloor{runs / took.Seconds(), micros / runs}
+		out.bare, out.records = out.records, routingFloor{runs / took.Seconds(), micros / runs, (cpu(s.server.Pid()) - used) / runs * 1e6}
 		s.b.find(f.what, out.records.rate, "/s")
 		s.b.find(f.what+": in Redis", out.records.micros, "µs")
+		s.b.find(f.what+": processor of Redis", out.records.processor, "µs")
 		if err := s.rdb.Del(ctx, keys...).Err(); err != nil {
 			return out, err
 		}

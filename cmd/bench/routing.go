@@ -52,6 +52,8 @@ func routed(ctx context.Context, b *bench) error {
 	rate := float64(most.given) / most.took.Seconds()
 	b.find(fmt.Sprintf("%d operators, %d waiting: assignments", many, waiting), rate, "/s")
 	b.find("Redis's time for an assignment", most.micros/float64(most.given), "µs")
+	b.find("processor of Redis for an assignment", most.processor/float64(most.given)*1e6, "µs")
+	b.find("the same to that of the floor with two records", most.processor/float64(most.given)*1e6/floor.records.processor, "times")
 	b.find("assignments of one run of the script", float64(most.given)/most.runs, "")
 	b.most("a run that assigns many: p99 in Redis", most.batch, "ms", 2)
 	b.least("assignments to the floor of ZPOPMIN, HSET, XADD, PUBLISH", 100*rate/floor.bare.rate, "%", 40)
@@ -80,6 +82,7 @@ type routedOrg struct {
 	given        int           // chats assigned out of the queue
 	took         time.Duration // for them
 	micros, runs float64       // Redis's µs for them, and runs of scripts
+	processor    float64       // seconds of it that Redis used for them
 	batch        float64       // ms in Redis of such a run, p99
 	starts, ends []float64     // ms in Redis of each round
 	broken       int
