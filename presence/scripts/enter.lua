@@ -15,7 +15,7 @@
 --   repeating it writes nothing.
 local person, minted = ARGV[3], tonumber(ARGV[4])
 local id = string.match(person, '^o(%d+)$')
-local link = redis.call('HGET', LINK, person)
+local link = linkOf(person)
 local here = link and string.find(',' .. link .. ',', ',' .. inc .. ',', 1, true)
 local rec
 if id then
@@ -37,7 +37,7 @@ end
 if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders, idle, int(NOW), holds()) end
 
 if not here then
-  redis.call('HSET', LINK, person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
+  setLink(person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
   redis.call('SADD', OWN, org .. '/' .. person)
 end
 redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)

@@ -202,7 +202,7 @@ function intents.doze(rec, i, on)
 end
 -- nap makes a person Away of whom every connection is idle and who has no work.
 function intents.nap(rec)
-  local link, n = redis.call('HGET', LINK, 'o' .. int(rec.id)), tally(rec)
+  local link, n = linkOf('o' .. int(rec.id)), tally(rec)
   if rec.idle and link and link ~= '-' and n.chat + n.call == 0 and idleAfter() > 0 and not awake(rec, link) then
     intents.cover(rec, AWAY, 'idle')
   end

@@ -21,7 +21,7 @@ for _, op in ipairs(people) do
   local mine = false
   for _, o in ipairs(rec and rec.leaving and rec.leaving.orders or {}) do mine = mine or int(o) == id end
   if rec and not mine and (not was or spec.standing) then
-    local link, n = redis.call('HGET', LINK, 'o' .. op), tally(rec)
+    local link, n = linkOf('o' .. op), tally(rec)
     local here = link and not rec.out
     local previous, outcome = outward(rec, link, n), 'out'
     local waits = busy(n) and spec.mode ~= 'now'

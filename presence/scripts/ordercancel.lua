@@ -29,7 +29,7 @@ for k = 6, #ARGV do
   if rec and was and (stay(rec, tonumber(id)) or (was.outcome == 'leaving' and (rec.floor or 0) < was.at)) then
     settle(rec)
     was.outcome, was.at = 'cancelled', NOW
-    was.current = outward(rec, redis.call('HGET', LINK, 'o' .. ARGV[k]), tally(rec))
+    was.current = outward(rec, linkOf('o' .. ARGV[k]), tally(rec))
     put(KEYS[19], ARGV[k], was)
     redis.call('HINCRBY', ORDER, id .. ':leaving', -1)
     redis.call('HINCRBY', ORDER, id .. ':cancelled', 1)

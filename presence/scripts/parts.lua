@@ -47,7 +47,7 @@ end
 
 -- frame is an active chat as its operators are told of it.
 function parts.frame(c)
-  local v, link = c.info or {}, redis.call('HGET', LINK, c.visitor)
+  local v, link = c.info or {}, linkOf(c.visitor)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since,
     visitor = {id = c.visitor, name = v.name, email = v.email, page = v.page}, here = (link and link ~= '-') and true or false,
     operator = c.op and {id = c.op, name = c.opname} or nil}
@@ -56,7 +56,7 @@ function parts.frame(c)
 end
 -- toOperators tells each operator of a chat where it stands, with the role they have.
 function parts.toOperators(c, f)
-  local record, roles = '\t' .. cjson.encode(c), {}
+  local record, roles = '\t' .. encoded(c), {}
   tell({'o' .. int(c.op)}, 'k', cjson.encode(f) .. record)
   for _, id in ipairs(ids(c.with)) do
     local r = c.with[id].r

@@ -7,7 +7,7 @@
 local alarm = 'lost/' .. org .. '/' .. ARGV[4]
 if not rung(alarm) then return reply('OK', 0) end
 local rec = open(ARGV[4])
-if rec and (rec.account == 2 or not redis.call('HGET', LINK, 'o' .. ARGV[4])) then
+if rec and (rec.account == 2 or not linkOf('o' .. ARGV[4])) then
   local returned = 0
   for item in pairs(rec.work or {}) do
     local cid = string.match(item, '^chat:(.+)')

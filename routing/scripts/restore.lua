@@ -82,7 +82,7 @@ else
   enqueue(old)
 end
 -- Chats whose people are gone must not stand for ever: the ordinary deadlines say.
-if not redis.call('HGET', LINK, old.visitor) then later(0, 'gone/' .. org .. '/' .. old.visitor) end
-if rec and not redis.call('HGET', LINK, 'o' .. rec.id) then later(30000, 'lost/' .. org .. '/' .. rec.id) end
+if not linkOf(old.visitor) then later(0, 'gone/' .. org .. '/' .. old.visitor) end
+if rec and not linkOf('o' .. rec.id) then later(30000, 'lost/' .. org .. '/' .. rec.id) end
 tellChat(old)
 return reply('OK', old.state)

@@ -10,7 +10,7 @@ if id then
   local rec = open(id)
   if not rec then return reply('GONE') end
   local n = tally(rec)
-  own = cjson.encode(view(rec, redis.call('HGET', LINK, person), n))
+  own = cjson.encode(view(rec, linkOf(person), n))
   if rec.leaving then
     leaving = cjson.encode(leavingFrame(rec, n))
   end
@@ -35,7 +35,7 @@ for _, cid in ipairs(ids) do
       c.waited = NOW - c.since
     end
     if c.state == 'waiting' then c.place, c.opens = place(c), opensFor(c) end
-    local link = redis.call('HGET', LINK, c.visitor)
+    local link = linkOf(c.visitor)
     out[#out + 1] = cjson.encode(c)
     out[#out + 1] = (link and link ~= '-') and '1' or '0'
   end
