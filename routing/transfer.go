@@ -58,7 +58,7 @@ func (r *Router) Transfer(ctx context.Context, org switchboard.OrgID, t Transfer
 		team = strconv.FormatInt(int64(*t.Team), 10)
 	}
 	reply, err := r.fresh(ctx, org, func() (presence.Reply, error) {
-		return r.call(ctx, org, scriptTransfer, nil, int64(t.By), int64(t.Chat), to, team, flag(t.Over), t.Text, flag(t.Queue))
+		return r.call(ctx, org, scriptTransfer, nil, int64(t.By), int64(t.Chat), to, team, bit(t.Over), t.Text, bit(t.Queue))
 	})
 	if err != nil {
 		return Transferred{}, err
@@ -72,7 +72,7 @@ func (r *Router) Transfer(ctx context.Context, org switchboard.OrgID, t Transfer
 	return Transferred{Outcome: reply.Text(0), Place: reply.Int(2), Chat: c}, err
 }
 
-func flag(on bool) string {
+func bit(on bool) string {
 	if on {
 		return "1"
 	}
