@@ -8,7 +8,7 @@
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
 if not c or not rec then return reply('NOTFOUND') end
 if not supervises(rec) then return reply('FORBIDDEN') end
-local id, role, link = int(rec.id), ARGV[6], redis.call('HGET', LINK, c.visitor)
+local id, role, link = int(rec.id), ARGV[6], linkOf(c.visitor)
 local here, has = (link and link ~= '-') and '1' or '0', c.with and c.with[id]
 if c.state == 'active' and c.op == rec.id then
   if role == 'hold' then return reply('OK', cjson.encode(c), here) end

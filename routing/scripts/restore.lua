@@ -51,7 +51,7 @@ end
 if c and c.state == 'offered' then
   for id in pairs(c.offers) do
     local rec = open(id)
-    release(rec, cid, 'superseded')
+    parts.release(rec, cid, 'superseded')
     settle(rec)
   end
 elseif c and c.state == 'active' and c.op ~= old.op then
