@@ -44,7 +44,7 @@ if c.state == 'active' then
 end
 c.over = over and 1 or nil
 c.tries = (c.tries or 0) + 1
-rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+rec.last = nextTurn()
 moved(c, 'o' .. id, id, '0', c.team, 'take over')
 activate(c, rec, NONCE .. '.' .. c.tries)
 tellChat(c)

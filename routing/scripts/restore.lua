@@ -19,7 +19,7 @@ local function reassert(chat)
       hold(rec, item, 0)
       settle(rec)
     end
-    if not rec or rec.out or not redis.call('HGET', LINK, 'o' .. id) then
+    if not rec or rec.out or not linkOf('o' .. id) then
       redis.call('ZADD', DUE, 'NX', int(NOW + 30000), 'part/' .. org .. '/' .. int(chat.id) .. '/' .. id)
     end
   end
