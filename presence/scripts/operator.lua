@@ -380,6 +380,7 @@ local function empty(rec)
   end
 end
 
+-- scope: what follows sees what stands above
 
 -- report tells watchers that an order has moved on; they read how far.
 local function report(id) cast('logouts', id) end
