@@ -77,6 +77,9 @@ const (
 	AlarmGroup  = "group"  // team/key: is a group of skills still used
 	AlarmQueue  = "queue"  // 0: chats wait; look again
 	AlarmLost   = "lost"   // operator: offline with chats left
+	AlarmDrop   = "drop"   // chat: its operator is lost and its team closes it
+	AlarmReply  = "reply"  // chat: its operator has said nothing yet
+	AlarmQuiet  = "quiet"  // chat: nobody has written for long
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
 	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer

@@ -117,6 +117,8 @@ type Team struct {
 	OverflowTeam *switchboard.TeamID `json:"overflow_team,omitempty"` // also takes the chats beyond QueueMax
 	Gone         string              `json:"gone,omitempty"`          // GonePark, GoneRemove or GoneOffer
 
+	Timers
+
 	Version int64 `json:"version,omitempty"` // of these settings; the store counts it
 }
 
@@ -175,6 +177,7 @@ func (t Team) problems(at string) (list []switchboard.Problem) {
 			check(step.AfterMS > t.Relax[i-1].AfterMS && step.Lower > t.Relax[i-1].Lower, field+"after_ms", "steps go up, in time and in what they lower by")
 		}
 	}
+	list = append(list, t.Timers.problems(at, t.ID)...)
 	oneOf(t.Closed, "closed", AnswerForm, AnswerQueue, AnswerServe)
 	oneOf(t.Unstaffed, "unstaffed", AnswerQueue, AnswerForm)
 	if t.Hours != nil {

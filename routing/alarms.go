@@ -45,6 +45,12 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 	case presence.AlarmLost:
 		_, err := r.call(ctx, org, scriptLost, nil, id)
 		return err
+	case presence.AlarmDrop:
+		return r.timed(ctx, org, scriptDrop, id, lossText)
+	case presence.AlarmQuiet:
+		return r.timed(ctx, org, scriptQuiet, id, quietText)
+	case presence.AlarmReply:
+		return r.unsaid(ctx, org, id)
 	case presence.AlarmGone:
 		return r.visitor(ctx, org, switchboard.PersonID(id), "rings")
 	case presence.AlarmSilent:

@@ -42,7 +42,8 @@ if rec then
   rec.out = nil
   intents.doze(rec, inc, ARGV[5] == '1')
   settle(rec)
-  redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id)
+  if rec.lost then later(0, 'lost/' .. org .. '/' .. id) -- routing looks: visitors were told
+  else redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id) end
 elseif not link and redis.call('HEXISTS', VIS, person) == 1 then
   later(0, 'gone/' .. org .. '/' .. person) -- routing looks: the chat may be parked
 else

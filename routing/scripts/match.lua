@@ -34,7 +34,7 @@ local function forVisitor(c)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
   if c.state == 'offered' or (c.state == 'parked' and not c.op) then f.state = 'waiting' end
   if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
-  if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
+  if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname, away = c.lost and true or nil} end
   return f
 end
 local function forOperator(c)
@@ -116,16 +116,26 @@ local function enqueue(c)
   end
 end
 
+-- arm sets the deadlines of a chat that an operator holds. Messages do not move them:
+-- whoever answers one reads from the log what was written (say.lua).
+local function arm(c, tm)
+  local cid = org .. '/' .. int(c.id)
+  if tm.reply_ms then later(tm.reply_ms, 'reply/' .. cid) end
+  if tm.quiet_ms then later(tm.quiet_ms, 'quiet/' .. cid) end
+end
+
 -- activate makes a chat an operator's; other offers of it end.
 local function activate(c, rec, token)
   local own, others = int(rec.id), c.offers or {}
-  local size = drop(rec, 'offer:' .. int(c.id)) and others[own] and c.units or units(team(c.team) or {})
+  local tm = team(c.team) or {}
+  local size = drop(rec, 'offer:' .. int(c.id)) and others[own] and c.units or units(tm)
   redis.call('ZREM', QUEUE, c.id)
   redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. int(c.id), 'relax/' .. org .. '/' .. int(c.id), 'flow/' .. org .. '/' .. int(c.id))
   c.ops = c.ops or {}
   c.ops[own] = 1
   c.state, c.op, c.opname, c.token, c.taken = 'active', rec.id, rec.name, token, NOW
-  c.offers, c.declined, c.last, c.lastuntil = nil, nil, nil, nil
+  c.offers, c.declined, c.last, c.lastuntil, c.lost, c.warned = nil, nil, nil, nil, nil, nil
+  arm(c, tm)
   hold(rec, 'chat:' .. int(c.id), size)
   putChat(c)
   settle(rec)

@@ -9,7 +9,7 @@
 --   matched here: the hold of adopt.lua ends after everybody has asserted.
 local old = cjson.decode(ARGV[4])
 old.place, old.left, old.waited, old.token, old.declined, old.offers = nil, nil, nil, nil, nil, nil
-old.last, old.lastuntil = nil, nil
+old.last, old.lastuntil, old.lost, old.warned = nil, nil, nil, nil
 local cid = int(old.id)
 local c = get(CHAT, cid)
 if c and c.visitor ~= old.visitor then return reply('OK', 'taken') end
@@ -50,6 +50,7 @@ if rec and rec.account ~= 2 then
   for _, kind in ipairs({'relax/', 'flow/'}) do redis.call('ZREM', DUE, kind .. org .. '/' .. cid) end
   putChat(old)
   hold(rec, 'chat:' .. cid, units(team(old.team) or {}))
+  arm(old, team(old.team) or {})
   settle(rec)
 else
   if c and c.state == 'active' then -- back from whom it was taken
