@@ -80,6 +80,7 @@ const (
 	KindGap       Kind = "gap"
 	KindDegraded  Kind = "degraded"
 	KindLogouts   Kind = "logouts"
+	KindLost      Kind = "lost"
 
 	KindAvailability Kind = "availability"
 )
@@ -229,6 +230,24 @@ type Visitor struct {
 type Colleague struct {
 	ID   OperatorID `json:"id"`
 	Name string     `json:"name"`
+	Away bool       `json:"away,omitempty"` // has lost the connection and is waited for
+}
+
+// Lost tells supervisors of an operator who is gone for longer than the grace, and
+// what became of the chats that they held.
+type Lost struct {
+	T        Kind       `json:"t"`
+	Operator Colleague  `json:"operator"`
+	At       int64      `json:"at"` // Unix ms
+	Chats    []LostChat `json:"chats"`
+}
+
+// LostChat is one chat of an operator who was lost.
+type LostChat struct {
+	Chat ChatID `json:"chat"`
+	Team TeamID `json:"team"`
+	Then string `json:"then"`         // return, hold, forward or close
+	To   TeamID `json:"to,omitempty"` // of forward, when it went there
 }
 
 // Offer reserves a chat for one operator until TTL is over.

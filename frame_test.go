@@ -60,7 +60,7 @@ func TestGoldenFramesOfClientsAreUnderstoodWhole(t *testing.T) {
 }
 
 func TestGoldenFramesOfTheServerHaveTheTypesOfGo(t *testing.T) {
-	for name, v := range map[string]any{"message": &Message{}, "chat": &Chat{}, "offer": &Offer{}, "presence": &Presence{}} {
+	for name, v := range map[string]any{"message": &Message{}, "chat": &Chat{}, "offer": &Offer{}, "presence": &Presence{}, "lost": &Lost{}} {
 		raw, err := os.ReadFile("testdata/frames/" + name + ".json")
 		if err != nil {
 			t.Fatal(err)

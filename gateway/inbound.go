@@ -83,6 +83,10 @@ func (s *Server) heard(e routing.Event) {
 		s.accounts.Forget(e.Org)
 		return
 	}
+	if e.Topic == topicLosses {
+		s.hub.Publish(e.Org, topicLosses, hub.ClassEvent, e.Body)
+		return
+	}
 	if e.Topic != "order" && e.Topic != topicLogouts {
 		s.board.heard(e)
 		s.places.heard(e)

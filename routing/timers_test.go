@@ -194,7 +194,7 @@ func TestLossHold(t *testing.T) {
 	d.check()
 
 	d.online(1)
-	d.match()
+	d.ring()
 	c = d.chat(c.ID)
 	if _, err := d.rt.Accept(d.ctx, d.org, 1, c.ID, c.Token); err != nil {
 		t.Fatal(err)

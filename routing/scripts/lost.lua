@@ -28,7 +28,6 @@ if rec.account ~= 2 and redis.call('HGET', LINK, 'o' .. ARGV[4]) then
       tellVisitor(c)
     end
   end
-  rec.lost = nil
   settle(rec)
   return reply('OK', 0)
 end
@@ -60,6 +59,7 @@ for _, c in ipairs(chats) do
   if policy then told[#told + 1] = {chat = c.id, team = was, ['then'] = policy, to = c.team ~= was and c.team or nil} end
 end
 if till then redis.call('ZADD', DUE, int(till), alarm) end
+if moved == #chats then rec.lost = nil end
 if #told > 0 then
   local json = cjson.encode({t = 'lost', operator = {id = rec.id, name = rec.name}, at = NOW, chats = told})
   cast('losses', json)

@@ -34,7 +34,11 @@ const visitor = object({
   email: optional(text),
   page: optional(text),
 });
-const colleague = object({ id: integer, name: text });
+const colleague = object({
+  id: integer,
+  name: text,
+  away: optional(flag), // has lost the connection and is waited for
+});
 const position = object({ chat: integer, pos: text });
 const need = object({ skill: text, level: optional(integer), preferred: optional(flag) });
 
@@ -43,7 +47,7 @@ const stored = {
   pos: text, // "<seq>-<gen>"
   seq: integer, // 1, 2, 3 ... without gaps within the chat
   at: integer, // Unix ms by the store's clock
-  from: text, // "o310" or "vk3abc"
+  from: text, // "o310", "vk3abc", or "s": the desk itself
   name: optional(text),
   cmid: text,
   text: text,
@@ -232,6 +236,12 @@ export const fromServer = {
     back_ms: optional(integer), // for how long a new sign-in is refused
   }),
   logouts: object({ t: oneOf('logouts'), full: optional(flag), orders: list(orderView) }), // supervisors
+  lost: object({
+    t: oneOf('lost'), // supervisors: an operator is gone for longer than the grace
+    operator: colleague,
+    at: integer,
+    chats: list(object({ chat: integer, team: integer, then: text, to: optional(integer) })),
+  }),
   moving: object({ t: oneOf('moving'), in_ms: integer }),
   gap: object({ t: oneOf('gap'), chats: optional(list(integer)) }),
   degraded: object({ t: oneOf('degraded'), on: flag }),

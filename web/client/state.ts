@@ -48,6 +48,8 @@ export interface ClientState {
   readonly queue: number | undefined;
   /** Logout orders, while a supervisor watches them. */
   readonly orders: ReadonlyMap<number, Order>;
+  /** The last operators who were lost with chats, newest first, while a supervisor watches. */
+  readonly losses: readonly Frame<'lost'>[];
   readonly leaving: Frame<'leaving'> | undefined;
   readonly loggedOut: Frame<'logout'> | undefined;
   /** What a visitor types is shown to operators before it is sent. */
@@ -70,6 +72,7 @@ export const initial: ClientState = {
   operators: new Map(),
   queue: undefined,
   orders: new Map(),
+  losses: [],
   leaving: undefined,
   loggedOut: undefined,
   preview: false,
@@ -121,6 +124,8 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
       for (const each of frame.orders) orders.set(each.id, each);
       return { ...s, orders };
     }
+    case 'lost':
+      return { ...s, losses: [frame, ...s.losses].slice(0, 20) };
     case 'queue':
       return { ...s, queue: frame.waiting };
     case 'typing':

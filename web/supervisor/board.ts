@@ -3,6 +3,7 @@ import { Flash, h, setText, show } from '../ui/dom.ts';
 import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
+import { count } from '../ui/words.ts';
 import { People } from './people.ts';
 import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
@@ -13,6 +14,9 @@ export interface Team {
   name: string;
 }
 
+/** What becomes of a chat whose operator was lost. */
+const FATES: Record<string, string> = { return: 'waits again', hold: 'is held', forward: 'goes to another team', close: 'is closed' };
+
 /** The whole page: numbers, people, and the form that signs people out. */
 export class Board {
   readonly element: HTMLElement;
@@ -22,12 +26,14 @@ export class Board {
   readonly #name = h('span', { class: 'who' });
   readonly #tiles = { waiting: tile('Waiting'), available: tile('Available'), busy: tile('In chat or call'), online: tile('Online'), leaving: tile('Leaving') };
   readonly #leaving = h('div', { class: 'notice warn', hidden: true, attr: { role: 'alert' } });
+  readonly #lost = new Flash(h('div', { class: 'notice warn', attr: { role: 'status' } }), 30_000);
   readonly #problem = new Flash(h('div', { class: 'notice bad', attr: { role: 'alert' } }), 6_000);
   readonly #people: People;
   readonly #form: SignOutForm;
   readonly #status: StatusForm;
   readonly #off: () => void;
   #teamsAsked = false;
+  #lostAt = 0;
 
   constructor(client: Client, session: Session) {
     this.#session = session;
@@ -43,7 +49,7 @@ export class Board {
       h('header', { class: 'bar' },
         h('img', { attr: { src: '/assets/icon.svg', alt: '', width: '30', height: '30' } }),
         h('h1', { class: 'grow' }, 'Live board'), this.#live.element, this.#name, out),
-      this.#leaving, this.#link.element, this.#problem.element,
+      this.#leaving, this.#link.element, this.#lost.element, this.#problem.element,
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
@@ -64,6 +70,11 @@ export class Board {
     setText(this.#name, s.me?.name ?? '');
     show(this.#leaving, s.leaving !== undefined);
     if (s.leaving) setText(this.#leaving, `You will be signed out when your last chat or call ends${s.leaving.reason ? `: ${s.leaving.reason}` : ''}.`);
+    const lost = s.losses[0];
+    if (lost && lost.at !== this.#lostAt) {
+      this.#lostAt = lost.at;
+      this.#lost.say(`${lost.operator.name} has lost the connection with ${count(lost.chats.length, 'chat')}: ${lost.chats.map((c) => `${c.chat} ${FATES[c.then] ?? c.then}`).join(', ')}.`);
+    }
     if (s.link.at === 'open' && !this.#teamsAsked) void this.#askTeams();
     const all = [...s.operators.values()];
     const many = (test: (o: Operator) => boolean) => String(all.filter(test).length);

@@ -190,6 +190,7 @@ class Widget {
     this.#avatar.dataset['tint'] = tint(name);
     if (!chat) setText(this.#subtitle, this.#guest.open === false ? 'Nobody is here right now' : 'We are here to help');
     else if (chat.info.state === 'closed') setText(this.#subtitle, 'Chat ended');
+    else if (operator?.away) setText(this.#subtitle, 'Reconnecting…');
     else setText(this.#subtitle, operator ? this.#orgName : 'Finding someone for you');
   }
 
