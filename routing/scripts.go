@@ -43,6 +43,8 @@ var (
 	scriptReply    = matching("say", "move", "firstreply")
 	scriptQuiet    = matching("say", "closing", "quiet")
 	scriptVisitor  = matching("visitor")
+	scriptWhy      = matching("why")
+	scriptWhyNot   = matching("whynot")
 	scriptSnapshot = matching("snapshot")
 	scriptQueue    = matching("queue")
 	scriptPlaces   = matching("places")

@@ -169,15 +169,17 @@ local function candidates(c, tm, n, turn)
   end
   if tm.strategy == 'round_robin' then
     local list = redis.call('ZRANGEBYSCORE', FREE, '(' .. int(c.group * BAND + turn), hi, 'LIMIT', 0, n)
-    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n - #list)) do list[#list + 1] = m end
+    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, int(c.group * BAND + turn), 'LIMIT', 0, n - #list)) do list[#list + 1] = m end
     return list
   end
   return redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n)
 end
 
+local function standing(member) return tonumber(redis.call('ZSCORE', FREE, member)) % BAND end -- in its band: the lower is asked first
+
 -- suits opens an operator who can take a chat of some units and need now; else
--- it returns nil and the rule that keeps them from it. Either goes on a list with
--- what the order is made of: op,units,last,rule (decisions.go reads it).
+-- it returns nil and the rule that keeps them from it. Either goes on a list:
+-- op,units,last,rule (decisions.go reads it, and the line: op,score).
 local function suits(op, size, need, seen)
   local rec = open(op)
   if not rec then return nil, 'account' end
@@ -235,7 +237,7 @@ end
 -- not asked while anyone else can be, nor before a pause. Returns true when the
 -- chat is given; else whether another chat of its group might fare better.
 local function pair(c, tm)
-  local size, step, again, list, seen = units(tm), stepOf(c), nil, {}, {}
+  local size, step, again, list, seen, line, upto = units(tm), stepOf(c), nil, {}, {}, {}, 0
   local turn = tm.strategy == 'round_robin' and redis.call('HGET', ORG, 'rr:' .. int(c.team)) or '0'
   local need, want = step and step.need, tm.auto_accept and 1 or tm.offers or 1
   local own = c.last and true or false
@@ -251,16 +253,27 @@ local function pair(c, tm)
       own = true
       for _ in pairs(declined) do n = n + 1 end
     end
-    for _, member in ipairs(candidates(c, tm, math.min(n, 250), turn)) do
+    local ask = candidates(c, tm, math.min(n, 250), turn)
+    if tm.strategy == 'mod' and ask[1] then
+      turn = redis.call('ZCOUNT', FREE, int(c.group * BAND), '(' .. int((c.group + 1) * BAND)) .. ':' .. int(standing(ask[1]))
+    end
+    for k, member in ipairs(ask) do
       local op = string.match(member, ':(%d+)$')
-      if declined and declined[op] then
-        if #seen < 16 then seen[#seen + 1] = op .. ',0,0,declined' end
-        if declined[op] <= NOW and (not again or declined[op] < declined[again]) and suits(op, size, need) then again = op end
+      if #list == want then -- who would have been next is only noted
+        if k > upto + 3 then break end
+        if not (declined and declined[op]) then line[#line + 1] = op .. ',' .. int(standing(member)) end
+      elseif declined and declined[op] then
+        local rec, why = nil, 'declined'
+        if declined[op] <= NOW then
+          rec, why = suits(op, size, need)
+          if rec and (not again or declined[op] < declined[again]) then again = op end
+        end
+        if #seen < 16 or rec then seen[#seen + 1] = op .. ',' .. int(declined[op]) .. ',0,' .. (why or 'passed') end
       else
         local rec, why = suits(op, size, need, #seen < 16 and seen)
         if rec then
-          list[#list + 1] = rec
-          if #list == want then break end
+          list[#list + 1], upto = rec, k
+          line[#line + 1] = op .. ',' .. int(standing(member))
         elseif why == 'deaf' then -- behind the others, until the operator changes
           local at = tonumber(redis.call('ZSCORE', FREE, member))
           if at % BAND < LATE then redis.call('ZADD', FREE, int(at + LATE), member) end
@@ -289,9 +302,9 @@ local function pair(c, tm)
   end
   local ids = {}
   for k, rec in ipairs(list) do ids[k] = int(rec.id) end
-  redis.call('XADD', DECIDED, 'MAXLEN', '~', 10000, '*', 'chat', int(c.id), 'team', int(c.team), 'group', int(c.group),
+  c.decided = redis.call('XADD', DECIDED, 'MAXLEN', '~', 10000, '*', 'chat', int(c.id), 'team', int(c.team), 'group', int(c.group),
     'strategy', tm.strategy or 'least_loaded', 'turn', turn, 'want', want, 'key', step and step.key or '',
-    'seen', table.concat(seen, ';'), 'got', table.concat(ids, ','))
+    'seen', table.concat(seen, ';'), 'line', table.concat(line, ';'), 'got', table.concat(ids, ','), 'prev', c.decided or '')
   give(c, list, tm)
   return true
 end
