@@ -7,6 +7,7 @@ import { count } from '../ui/words.ts';
 import { People } from './people.ts';
 import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
+import { WhyPanel } from './why.ts';
 
 /** A team as GET /v1/teams answers. */
 export interface Team {
@@ -31,6 +32,7 @@ export class Board {
   readonly #people: People;
   readonly #form: SignOutForm;
   readonly #status: StatusForm;
+  readonly #why: WhyPanel;
   readonly #off: () => void;
   #teamsAsked = false;
   #lostAt = 0;
@@ -40,9 +42,11 @@ export class Board {
     this.#link = new LinkNotice(() => client.wake());
     this.#form = new SignOutForm(session, () => this.#people.clear());
     this.#status = new StatusForm(client);
+    this.#why = new WhyPanel(session);
     this.#people = new People(() => client.now(), (picked) => {
       this.#form.pick(picked);
       this.#status.pick(picked);
+      this.#why.pick(picked);
     });
     const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch((err: unknown) => this.#problem.say(sentence(err))) } }, 'Sign out');
     this.element = h('div', { class: 'board' },
@@ -53,7 +57,7 @@ export class Board {
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
-          this.#status.element, this.#people.element),
+          this.#status.element, this.#people.element, this.#why.element),
         this.#form.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
@@ -61,6 +65,7 @@ export class Board {
   stop(): void {
     this.#off();
     this.#people.stop();
+    this.#why.stop();
     this.#form.stop();
   }
 
@@ -86,6 +91,7 @@ export class Board {
     this.#people.update(all);
     this.#form.update(s.operators, s.orders);
     this.#status.update(s);
+    this.#why.update(s);
   }
 
   async #askTeams(): Promise<void> {
@@ -94,6 +100,7 @@ export class Board {
       const { token } = await this.#session.token();
       const teams = (await call<Team[] | null>('/v1/teams', { token })) ?? [];
       this.#people.teams(teams);
+      this.#why.teams(teams);
       this.#form.teams(teams);
     } catch {
       // The board is useful without team names; the next change asks again, but not at once.
