@@ -32,6 +32,8 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/offline", s.answer(s.getOffline))
 	r.Post("/v1/offline/{id}/done", s.answer(s.postOfflineDone))
 	r.Get("/v1/chats/{id}/messages", s.answer(s.getMessages))
+	r.Post("/v1/chats", s.answer(s.postChat))
+	r.Put("/v1/chats/{id}/priority", s.answer(s.putPriority))
 	r.Get("/v1/chats/{id}/why", s.answer(s.getChatWhy))
 	r.Get("/v1/decisions", s.answer(s.getDecisions))
 	r.Get("/v1/operators/{id}/why", s.answer(s.getOperatorWhy))
