@@ -68,7 +68,7 @@ func TestWhyNamesTheRuleOfEachCandidate(t *testing.T) {
 		d.skilled(id, 1, fr, 4)
 	}
 	d.skilled(8, 1, map[string]int{"lang:fr": 1}, 4)
-	d.skilled(9, 1, fr) // of no team
+	d.skilled(9, 1, fr, 5) // of another team
 	d.intent(2, switchboard.StatusBreak)
 	if err := d.reg.StartCall(d.ctx, d.org, 3, "c", time.Minute); err != nil {
 		t.Fatal(err)
@@ -204,5 +204,28 @@ func TestDecisionsReplayToTheSameOperators(t *testing.T) {
 	}
 	if rules["declined"] == 0 || rules["last"] == 0 || rules["again"] == 0 || several < 10 || runners < 50 {
 		t.Errorf("too little happened: rules %v, several %d, runners-up %d", rules, several, runners)
+	}
+}
+
+// Where all have declined and may be asked again, it is who declined first; the record
+// says so. (Red with the comparison of Replay turned round.)
+func TestDecisionsReplayWhoIsAskedAgain(t *testing.T) {
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", PauseMS: 10_000, OfferMS: 600_000})
+	d.operators(1, 2, 5)
+	c := d.start("a")
+	first := c.Operator
+	for range 2 {
+		c = d.chat(c.ID)
+		if err := d.rt.Decline(d.ctx, d.org, c.Operator, c.ID, c.Token); err != nil {
+			t.Fatal(err)
+		}
+		d.warp(6 * time.Second)
+	}
+	d.warp(6 * time.Second)
+	d.holds("who declined first", c.ID, switchboard.ChatOffered, first)
+	list, err := d.rt.Decisions(d.ctx, d.org, "", 1)
+	if err != nil || len(list) != 1 || fmt.Sprint(list[0].Replay()) != fmt.Sprint(list[0].Got) {
+		t.Errorf("replayed %v of %+v, %v", list[0].Replay(), list, err)
 	}
 }
