@@ -50,6 +50,7 @@ const (
 	KindWatch     Kind = "watch"
 	KindResume    Kind = "resume"
 	KindClaim     Kind = "chat.claim"
+	KindHere      Kind = "chat.here"
 )
 
 // Kinds that both sides send.
@@ -215,6 +216,8 @@ type Chat struct {
 	Pos      Position   `json:"pos,omitempty"`      // position of the last message
 	Here     *bool      `json:"here,omitempty"`     // to operators: is the visitor connected
 	Reason   string     `json:"reason,omitempty"`   // why it was closed
+	Silent   bool       `json:"silent,omitempty"`   // to operators: its visitor is silent, it takes no units
+	Still    int64      `json:"still,omitempty"`    // Unix ms: say chat.here until then, or nobody is asked
 }
 
 // Visitor is what an operator sees of a visitor; the texts are the visitor's

@@ -183,8 +183,11 @@ func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
 	if c.Operator != 0 && c.State != switchboard.ChatOffered {
 		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name, Away: c.Lost == 1}
 	}
+	if c.State == switchboard.ChatWaiting || c.State == switchboard.ChatParked {
+		f.Still = c.Still
+	}
 	if operator {
-		f.Visitor, f.Here = visitorOf(c), c.Here
+		f.Visitor, f.Here, f.Silent = visitorOf(c), c.Here, c.Dozes == 1
 		return f
 	}
 	if f.State == switchboard.ChatOffered || f.State == switchboard.ChatParked {

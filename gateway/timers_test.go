@@ -73,3 +73,43 @@ func TestInactiveChatIsWarnedAndClosedBeforeBothSides(t *testing.T) {
 	}
 	cl.check()
 }
+
+// V-1 and the slot of a silent chat, over real sockets: the visitor's page is told to
+// ask, and finds the question after a reload; chat.here answers it. The operator's page
+// sees which chat is silent, and the visitor's message wakes it at once. (Red with Still
+// left out of chatFrame, and with lively doing nothing.)
+func TestVisitorIsAskedAndSilentChatIsShown(t *testing.T) {
+	cl := newDesk(t, 2)
+	cl.everyone(presence.Team{Gone: presence.GoneAsk, Timers: presence.Timers{StillAfterMS: 1000, StillMS: 600_000, SilentMS: 1000}})
+	token := cl.visitor(cl.nodes[1], "Bo")
+	visitor := cl.hello(cl.nodes[1], token)
+	chat := visitor.start()
+	time.Sleep(1100 * time.Millisecond) // what the team calls a sign of life is over
+	operator := cl.available(cl.nodes[0], cl.token(cl.operator("Mina", "", 2)))
+	asked := func(m map[string]any) bool { return m["t"] == "chat" && m["still"] != nil }
+	visitor.until("the question", asked)
+	if chats := cl.hello(cl.nodes[0], token).kind("ready")["chats"].([]any); len(chats) != 1 || chats[0].(map[string]any)["still"] == nil {
+		t.Errorf("after a reload: %v", chats)
+	}
+	if n := operator.times(is("offer")); n != 0 {
+		t.Errorf("the operator was asked %d times before", n)
+	}
+	refusal(t, "another's chat", visitor.request(`{"t":"chat.here","chat":%d}`, chat+1), "not_found", "chat")
+	if m := visitor.request(`{"t":"chat.here","chat":%d}`, chat); m["t"] != "ok" {
+		t.Errorf("the answer: %v", m)
+	}
+	if m := operator.request(`{"t":"offer.accept","chat":%d,"token":%q}`, chat, operator.offered(0, chat)); m["state"] != "active" {
+		t.Fatalf("accept: %v", m)
+	}
+	silent := func(want any) func(m map[string]any) bool {
+		return func(m map[string]any) bool { return m["t"] == "chat" && m["state"] == "active" && m["silent"] == want }
+	}
+	operator.until("silent", silent(true))
+	n := operator.count()
+	visitor.say(chat, "m1")
+	operator.after(n, "awake", silent(nil))
+	if visitor.times(func(m map[string]any) bool { return m["silent"] != nil }) != 0 {
+		t.Error("the visitor was told that they are silent")
+	}
+	cl.check()
+}

@@ -80,6 +80,9 @@ const (
 	AlarmDrop   = "drop"   // chat: its operator is lost and its team closes it
 	AlarmReply  = "reply"  // chat: its operator has said nothing yet
 	AlarmQuiet  = "quiet"  // chat: nobody has written for long
+	AlarmDoze   = "doze"   // chat: its visitor has written nothing for long
+	AlarmWake   = "wake"   // chat: its silent visitor has written
+	AlarmStill  = "still"  // chat: its visitor was asked whether they are there
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
 	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer

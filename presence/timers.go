@@ -41,6 +41,15 @@ type Timers struct {
 	QuietMS      int64  `json:"quiet_ms,omitempty"`       // a chat in which nobody writes for so long is warned, 1,000 to 86,400,000
 	QuietCloseMS int64  `json:"quiet_close_ms,omitempty"` // and closed when nobody writes for so long after, 1,000 to 86,400,000; default 60,000
 	QuietText    string `json:"quiet_text,omitempty"`     // of the warning, at most 1,000 bytes
+
+	SilentMS int64 `json:"silent_ms,omitempty"` // a chat whose visitor writes nothing for so long takes no units until they do, 1,000 to 86,400,000
+
+	// Of GoneAsk: a visitor who has shown no sign of life for StillAfterMS (1,000 to
+	// 86,400,000; default 60,000) is asked before an operator is, and has StillMS (1,000
+	// to 600,000; default 30,000) to answer; then the chat is parked, or removed.
+	StillAfterMS int64  `json:"still_after_ms,omitempty"`
+	StillMS      int64  `json:"still_ms,omitempty"`
+	StillThen    string `json:"still_then,omitempty"` // GonePark (default) or GoneRemove
 }
 
 func (t Timers) problems(at string, own switchboard.TeamID) (list []switchboard.Problem) {
@@ -67,5 +76,9 @@ func (t Timers) problems(at string, own switchboard.TeamID) (list []switchboard.
 	check(within(t.QuietMS, 1000, day), "quiet_ms", "1000 to 86400000")
 	check(within(t.QuietCloseMS, 1000, day), "quiet_close_ms", "1000 to 86400000")
 	check(text(t.QuietText), "quiet_text", "at most 1000 bytes")
+	check(within(t.SilentMS, 1000, day), "silent_ms", "1000 to 86400000")
+	check(within(t.StillAfterMS, 1000, day), "still_after_ms", "1000 to 86400000")
+	check(within(t.StillMS, 1000, 600_000), "still_ms", "1000 to 600000")
+	check(t.StillThen == "" || t.StillThen == GonePark || t.StillThen == GoneRemove, "still_then", "park or remove")
 	return list
 }

@@ -154,7 +154,7 @@ func (c *checker) checkChats() {
 			c.fail("4: open chat %d is %q", id, chat.State)
 		}
 		for _, op := range holders {
-			if item != "" && c.ops[op].Work[item] == 0 {
+			if _, holds := c.ops[op].Work[item]; item != "" && !holds { // of a silent chat with 0 units
 				c.fail("1: chat %d is %s for operator %d, who does not hold %s", id, chat.State, op, item)
 			}
 		}
@@ -238,17 +238,21 @@ func (c *checker) units(t teamRecord) int {
 
 // checkFree: invariants 2, 3 and 6 of one operator.
 func (c *checker) checkFree(op presence.Operator, work int) {
-	load, limit, exclusive := 0, c.limit(op), false
+	load, back, limit, exclusive := 0, 0, c.limit(op), false
 	for item, units := range op.Work {
-		switch kind, _, _ := strings.Cut(item, ":"); kind {
+		switch kind, id, _ := strings.Cut(item, ":"); kind {
 		case "chat", "offer":
 			load += units
+			n, _ := strconv.ParseInt(id, 10, 64)
+			if c.chats[switchboard.ChatID(n)].Back == 1 { // a silent chat that came back over the limit
+				back += units
+			}
 		case "call":
 			load += c.teams[0].CallUnits
 			exclusive = exclusive || c.teams[0].CallUnits == 0
 		}
 	}
-	if load > limit && !op.Over && !op.Role.Supervises() {
+	if load-back > limit && !op.Over && !op.Role.Supervises() {
 		c.fail("3: operator %d holds %d of %d", op.ID, load, limit)
 	}
 	if op.Leaving != nil && work == 0 {

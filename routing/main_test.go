@@ -153,7 +153,7 @@ local function fields(...)
     for _, f in ipairs(names) do if rec[f] then rec[f] = rec[f] - by end end
   end
 end
-local chat = fields('since', 'taken', 'lastuntil', 'warned')
+local chat = fields('since', 'taken', 'lastuntil', 'warned', 'seen', 'still')
 back(KEYS[2], function(c)
   chat(c)
   for op, at in pairs(c.declined or {}) do c.declined[op] = at - by end

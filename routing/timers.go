@@ -29,13 +29,39 @@ func (r *Router) timed(ctx context.Context, org switchboard.OrgID, s *presence.S
 	return err
 }
 
-// unsaid answers the deadline of a first reply.
-func (r *Router) unsaid(ctx context.Context, org switchboard.OrgID, id string) error {
+// withLog answers a deadline whose script reads the chat's log.
+func (r *Router) withLog(ctx context.Context, org switchboard.OrgID, s *presence.Script, id string) error {
 	k, err := r.keysOfText(org, id)
 	if err != nil {
 		return err
 	}
-	_, err = r.call(ctx, org, scriptReply, []string{k.log, k.cmid}, id)
+	_, err = r.call(ctx, org, s, []string{k.log, k.cmid}, id)
+	return err
+}
+
+// lively carries out what a visitor's message has brought: a silent chat takes its
+// units again, a question is answered. Should it fail, the deadline of it rings.
+func (r *Router) lively(ctx context.Context, org switchboard.OrgID, from switchboard.PersonID, chat switchboard.ChatID, what string) {
+	var err error
+	switch what {
+	case presence.AlarmWake:
+		err = r.Ring(ctx, presence.AlarmWake, org, strconv.FormatInt(int64(chat), 10))
+	case presence.AlarmStill:
+		err = r.Here(ctx, org, from, chat)
+	}
+	if err != nil {
+		r.log.Warn("what a message has brought waits for its deadline", "chat", chat, "what", what, "err", err)
+	}
+}
+
+// Here answers for a visitor that they are still there: their waiting chat may be
+// offered, and comes back to its place when it was parked for want of an answer.
+// Repeating it changes nothing. Errors: CodeNotFound when the chat is not theirs.
+func (r *Router) Here(ctx context.Context, org switchboard.OrgID, visitor switchboard.PersonID, chat switchboard.ChatID) error {
+	reply, err := r.call(ctx, org, scriptStill, nil, int64(chat), string(visitor), r.cfg.SilentAfter.Milliseconds())
+	if err == nil && reply.Status == "NOTFOUND" {
+		err = &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	}
 	return err
 }
 

@@ -298,14 +298,15 @@ func TestTimersNameWhatIsWrong(t *testing.T) {
 	d := newDesk(t)
 	zero := switchboard.TeamID(0)
 	err := d.reg.PutTeam(d.ctx, d.org, presence.Team{Name: "Everyone", Timers: presence.Timers{Loss: "forward", LossHoldMS: 5, ReplyMS: -1,
-		ReplyTeam: &zero, ReplyMark: "sad", QuietMS: 1, QuietCloseMS: 1, QuietText: strings.Repeat("x", 1001), LossText: "\xff"}})
+		ReplyTeam: &zero, ReplyMark: "sad", QuietMS: 1, QuietCloseMS: 1, QuietText: strings.Repeat("x", 1001), LossText: "\xff",
+		SilentMS: 1, StillAfterMS: 1, StillMS: 1, StillThen: "offer"}})
 	var fields []string
 	if e, ok := err.(*switchboard.Error); ok {
 		for _, p := range e.Problems {
 			fields = append(fields, p.Field)
 		}
 	}
-	if got, want := strings.Join(fields, " "), "loss_hold_ms loss_team loss_text reply_ms reply_team reply_mark quiet_ms quiet_close_ms quiet_text"; got != want {
+	if got, want := strings.Join(fields, " "), "loss_hold_ms loss_team loss_text reply_ms reply_team reply_mark quiet_ms quiet_close_ms quiet_text silent_ms still_after_ms still_ms still_then"; got != want {
 		t.Errorf("named %q, want %q (%v)", got, want, err)
 	}
 }

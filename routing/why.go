@@ -42,6 +42,7 @@ var Waits = map[string]string{
 	"closed":   "its team is closed, and it waits for the opening",
 	"pick":     "its team offers to nobody: operators choose from the queue",
 	"last":     "it waits for its visitor's last operator, who is full",
+	"still":    "its visitor is being asked whether they are still there",
 	"webhook":  "the team's webhook is being asked",
 }
 

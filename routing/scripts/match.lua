@@ -34,12 +34,13 @@ local function forVisitor(c)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
   if c.state == 'offered' or (c.state == 'parked' and not c.op) then f.state = 'waiting' end
   if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
+  if c.state == 'waiting' or c.state == 'parked' then f.still = c.still end
   if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname, away = c.lost and true or nil} end
   return f
 end
 local function forOperator(c)
   local f = forVisitor(c)
-  f.state, f.visitor = c.state, visitorOf(c)
+  f.state, f.visitor, f.silent = c.state, visitorOf(c), c.dozes and true or nil
   local link = redis.call('HGET', LINK, c.visitor)
   f.here = (link and link ~= '-') and true or false
   return f
@@ -108,6 +109,7 @@ end
 local function enqueue(c)
   local tm = stand(c)
   c.state, c.op, c.opname, c.token, c.offers = 'waiting', nil, nil, nil, nil
+  c.asks = tm and tm.gone == 'ask' and 1 or nil -- what the visitor writes is a sign of life (append.lua)
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, c.id)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
@@ -122,6 +124,7 @@ local function arm(c, tm)
   local cid = org .. '/' .. int(c.id)
   if tm.reply_ms then later(tm.reply_ms, 'reply/' .. cid) end
   if tm.quiet_ms then later(tm.quiet_ms, 'quiet/' .. cid) end
+  if tm.silent_ms then later(tm.silent_ms, 'doze/' .. cid) end
 end
 
 -- activate makes a chat an operator's; other offers of it end.
@@ -135,6 +138,7 @@ local function activate(c, rec, token)
   c.ops[own] = 1
   c.state, c.op, c.opname, c.token, c.taken = 'active', rec.id, rec.name, token, NOW
   c.offers, c.declined, c.last, c.lastuntil, c.lost, c.warned = nil, nil, nil, nil, nil, nil
+  c.dozes, c.back, c.still = nil, nil, nil
   arm(c, tm)
   hold(rec, 'chat:' .. int(c.id), size)
   putChat(c)
@@ -233,6 +237,19 @@ local function former(c, size, need, seen)
   c.last, c.lastuntil = nil, nil
 end
 
+-- there says whether an operator may be troubled with a chat whose team asks visitors
+-- first: who has shown no sign of life for a while is asked, and answers or not (still.lua).
+local function there(c, tm)
+  if c.still then return false end
+  if NOW - (c.seen or c.since) < (tm.still_after_ms or 60000) then return true end
+  local ms = tm.still_ms or 30000
+  c.still = NOW + ms
+  putChat(c)
+  later(ms, 'still/' .. org .. '/' .. int(c.id))
+  tellVisitor(c)
+  return false
+end
+
 -- pair finds operators for one waiting chat. Who declined it, or let it pass, is
 -- not asked while anyone else can be, nor before a pause. Returns true when the
 -- chat is given; else whether another chat of its group might fare better.
@@ -289,6 +306,7 @@ local function pair(c, tm)
     end
   end
   if #list == 0 then return false, own end
+  if tm.gone == 'ask' and not there(c, tm) then return false, true end
   local wanted = c.last and {} or asked(c, tm) -- a webhook may prefer others of the group
   if wanted == 'wait' then return false, true end
   for _, op in ipairs(wanted) do

@@ -10,6 +10,7 @@
 local old = cjson.decode(ARGV[4])
 old.place, old.left, old.waited, old.token, old.declined, old.offers = nil, nil, nil, nil, nil, nil
 old.last, old.lastuntil, old.lost, old.warned = nil, nil, nil, nil
+old.dozes, old.back, old.still = nil, nil, nil
 local cid = int(old.id)
 local c = get(CHAT, cid)
 if c and c.visitor ~= old.visitor then return reply('OK', 'taken') end

@@ -16,6 +16,7 @@ elseif NOW < HOLD then waits = 'failover'
 elseif not tm then waits = 'no_team'
 elseif held(c, tm) then waits = 'closed'
 elseif tm.strategy == 'pick' then waits = 'pick'
+elseif c.still then waits = 'still'
 elseif c.last and c.lastuntil and NOW < c.lastuntil then waits = 'last'
 elseif c.ask and not c.ask.ops and NOW < c.ask.till then waits = 'webhook' end
 local page = redis.call('HSCAN', OP, ARGV[5], 'COUNT', ARGV[6])

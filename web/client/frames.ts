@@ -65,6 +65,8 @@ const chat = {
   pos: optional(text), // of the last message
   here: optional(flag), // operators only: is the visitor connected
   reason: optional(text),
+  silent: optional(flag), // operators only: its visitor is silent, it takes no units
+  still: optional(integer), // Unix ms: say chat.here until then, or nobody is asked
 };
 const offer = {
   chat: integer,
@@ -286,6 +288,7 @@ export const fromClient = {
     language: optional(text),
     skills: optional(list(need)),
   }),
+  'chat.here': object({ t: oneOf('chat.here'), ...re, chat: integer }),
   'chat.claim': object({ t: oneOf('chat.claim'), ...re, chat: integer, over: optional(flag) }),
   'offer.accept': object({ t: oneOf('offer.accept'), ...re, chat: integer, token: text }),
   'offer.decline': object({ t: oneOf('offer.decline'), ...re, chat: integer, token: text }),

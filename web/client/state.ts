@@ -176,6 +176,8 @@ function putChat(s: ClientState, info: ChatInfo): ClientState {
     delete merged.wait_ms;
   }
   if (info.opens === undefined) delete merged.opens;
+  if (info.still === undefined) delete merged.still;
+  if (info.silent === undefined) delete merged.silent;
   if (info.state === 'waiting') delete merged.operator;
   const closed = info.state === 'closed';
   const chat: Chat = {
