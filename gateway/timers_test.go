@@ -77,7 +77,7 @@ func TestInactiveChatIsWarnedAndClosedBeforeBothSides(t *testing.T) {
 // V-1 and the slot of a silent chat, over real sockets: the visitor's page is told to
 // ask, and finds the question after a reload; chat.here answers it. The operator's page
 // sees which chat is silent, and the visitor's message wakes it at once. (Red with Still
-// left out of chatFrame, and with lively doing nothing.)
+// left out of chatFrame.)
 func TestVisitorIsAskedAndSilentChatIsShown(t *testing.T) {
 	cl := newDesk(t, 2)
 	cl.everyone(presence.Team{Gone: presence.GoneAsk, Timers: presence.Timers{StillAfterMS: 1000, StillMS: 600_000, SilentMS: 1000}})

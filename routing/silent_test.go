@@ -22,7 +22,8 @@ func (d *desk) units(op switchboard.OperatorID) (sum int) {
 // writes it takes them again, once, over the limit too: no new chat comes before
 // the operator is below it, and the audit says so. It stays its operator's and
 // keeps a logout waiting. (Red with hold left out of doze.lua and of wake.lua, with
-// the limit ignored in the audit, and with no deadline set by append.lua.)
+// the limit ignored in the audit, with no deadline set by append.lua, and with lively
+// doing nothing.)
 func TestSilentChatGivesItsUnitsBackAndTakesThemAgain(t *testing.T) {
 	d := newDesk(t)
 	d.set(presence.Team{Name: "Everyone", Units: 2, OfferMS: 600_000, Timers: presence.Timers{SilentMS: 60_000}})
