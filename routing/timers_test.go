@@ -30,7 +30,7 @@ var written atomic.Int64 // client message ids
 
 func (d *desk) write(from switchboard.PersonID, chat switchboard.ChatID, text string) {
 	d.t.Helper()
-	if _, err := d.rt.Append(d.ctx, d.org, from, "", chat, fmt.Sprint("m", written.Add(1)), text); err != nil {
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: from, Chat: chat, Cmid: fmt.Sprint("m", written.Add(1)), Text: text}); err != nil {
 		d.t.Fatal(err)
 	}
 }

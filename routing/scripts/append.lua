@@ -3,7 +3,7 @@
 -- KEYS 1 meta; 2 live; 3 iq; 4 link; 5 chats; 6 log; 7 message ids; 8 typing; 9 closed record; 10 deadlines
 -- ARGV 1 organization; 2 incarnation; 3 person; 4 chat id; 5 client message id;
 --   6 fragment: the message's JSON after its first brace, from "from" on; 7 most messages a chat;
---   8 the last seq that an operator who writes has seen, '' not to be asked
+--   8 the last seq that an operator who writes has seen, '' not to be asked;
 --   9 '1': the author has one socket on this node, which learns by the answer
 -- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at, what the caller rings at once: '' | 'wake' | 'still'} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
 --   | BEHIND: a colleague has written since ARGV 8 (of the newest 250), nothing was stored
