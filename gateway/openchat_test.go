@@ -49,3 +49,33 @@ func TestPriorityOverHTTP(t *testing.T) {
 	}
 	cl.check()
 }
+
+// V-5: knowing a chat's id is not enough: with a good token of another visitor, of the
+// same organization or of none of its chats, nothing of it can be read, written or
+// ended, and the answers are those for a chat that is not there. (Red with the party
+// check taken out of resumeOne, and of append.lua.)
+func TestKnowingAChatsIdIsNotEnough(t *testing.T) {
+	cl := newDesk(t, 1)
+	operator, visitor, chat := cl.talk(cl.token(cl.operator("Mina", "", 2)), cl.visitor(cl.nodes[0], "Bo"))
+	strangerToken := cl.visitor(cl.nodes[0], "Eve")
+	stranger := cl.hello(cl.nodes[0], strangerToken, fmt.Sprintf(`,"chats":[{"chat":%d,"pos":""}]`, chat))
+	for _, frame := range []string{`{"t":"message","chat":%d,"cmid":"x","text":"x"}`, `{"t":"chat.close","chat":%d}`, `{"t":"chat.here","chat":%d}`, `{"t":"typing","chat":%d,"on":true}`} {
+		own, none := stranger.request(frame, chat), stranger.request(frame, chat+1000)
+		if own["t"] != "error" || own["code"] != none["code"] || own["field"] != none["field"] || own["message"] != none["message"] {
+			t.Errorf("%s: %v, and for no chat %v", frame, own, none)
+		}
+	}
+	path := fmt.Sprintf("http://%s/v1/chats/%d/messages", cl.nodes[0].Addr(), chat)
+	if status, body := call(t, "GET", path, bearerOf(strangerToken), ""); status != 404 {
+		t.Errorf("messages: %d %s", status, body)
+	}
+	visitor.say(chat, "secret")
+	operator.heard("secret")
+	stranger.provoke(`{"t":"pong"}`)
+	for _, m := range stranger.all() {
+		if m["t"] == "message" || m["t"] == "resumed" || m["t"] == "chat" {
+			t.Errorf("the stranger was told %v", m)
+		}
+	}
+	cl.check()
+}

@@ -310,3 +310,39 @@ func TestTimersNameWhatIsWrong(t *testing.T) {
 		t.Errorf("named %q, want %q (%v)", got, want, err)
 	}
 }
+
+// S-7, V-1: a chat in which nobody is left holds no slot for longer than the graces
+// (30 s at most, and 60 s where its team holds chats), troubles no other operator, ends
+// by the silent deadline, and the audit has who was lost with it. (Red with the parking
+// left out of move.lua, and with XADD left out of lost.lua.)
+func TestChatWithoutLivePartiesIsFoundAndFreed(t *testing.T) {
+	d := newDesk(t)
+	d.operators(1, 2, 1)
+	if _, err := d.reg.Enter(d.ctx, d.org, "va", 0); err != nil {
+		t.Fatal(err)
+	}
+	c := d.active("a")
+	if err := d.reg.Leave(d.ctx, d.org, "va", 0, func() bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	d.ring()
+	d.lose(c.Operator)
+	if op := d.operator(c.Operator); len(op.Work) != 0 {
+		t.Errorf("the operator still holds %v", op.Work)
+	}
+	d.holds("nobody is asked", c.ID, switchboard.ChatParked, 0)
+	d.check()
+	audit, err := d.rdb.XRange(d.ctx, d.reg.Partition(d.org).Key(d.org, "audit"), "-", "+").Result()
+	found := false
+	for _, e := range audit {
+		found = found || e.Values["what"] == "operator lost" && e.Values["who"] == fmt.Sprint(c.Operator)
+	}
+	if err != nil || !found {
+		t.Errorf("the audit does not say who was lost: %v, %v", audit, err)
+	}
+	d.warp(SilentAfter + time.Second)
+	if got := d.chat(c.ID); got.State != switchboard.ChatClosed {
+		t.Errorf("it is %s", got.State)
+	}
+	d.check()
+}

@@ -229,3 +229,55 @@ func TestDecisionsReplayWhoIsAskedAgain(t *testing.T) {
 		t.Errorf("replayed %v of %+v, %v", list[0].Replay(), list, err)
 	}
 }
+
+// whoever holds the least work now is asked, of those who can take the chat:
+// compared with a model that counts what each operator holds, over random starts,
+// accepts, closes and breaks. (Red with the load left out of score() in operator.lua.)
+func TestLeastLoadedAsksWhoHoldsTheLeastNow(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", OfferMS: 600_000, PauseMS: 600_000})
+	d.operators(1, 5, 4)
+	var open []switchboard.ChatID
+	for i := range 150 {
+		if rnd.IntN(3) > 0 || len(open) == 0 {
+			least, held := 99, map[switchboard.OperatorID]int{}
+			for op := switchboard.OperatorID(1); op <= 5; op++ {
+				rec := d.operator(op)
+				held[op] = len(rec.Work)
+				if rec.Intent == switchboard.StatusAvailable && len(rec.Work) < 4 {
+					least = min(least, len(rec.Work))
+				}
+			}
+			c := d.start(fmt.Sprint("l", i))
+			switch {
+			case least == 99 && c.State != switchboard.ChatWaiting:
+				t.Fatalf("nobody has room, and chat %d is %s", c.ID, c.State)
+			case least < 99 && (c.State != switchboard.ChatOffered || held[c.Operator] != least):
+				t.Fatalf("chat %d is %s to %d, who holds %d; the least is %d of %v", c.ID, c.State, c.Operator, held[c.Operator], least, held)
+			}
+			open = append(open, c.ID)
+			continue
+		}
+		at := rnd.IntN(len(open))
+		c := d.chat(open[at])
+		if c.State == switchboard.ChatOffered && rnd.IntN(2) == 0 {
+			if _, err := d.rt.Accept(d.ctx, d.org, c.Operator, c.ID, c.Token); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if _, err := d.rt.Close(d.ctx, d.org, c.Visitor, false, c.ID, "done"); err != nil {
+			t.Fatal(err)
+		}
+		open = slices.Delete(open, at, at+1)
+		if rnd.IntN(4) == 0 {
+			status := []string{switchboard.StatusBreak, switchboard.StatusAvailable}[rnd.IntN(2)]
+			d.intent(switchboard.OperatorID(1+rnd.IntN(5)), status)
+			d.match()
+		}
+	}
+	d.check()
+}
