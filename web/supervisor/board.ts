@@ -4,6 +4,7 @@ import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
 import { count } from '../ui/words.ts';
+import { OfflinePanel } from './offline.ts';
 import { People } from './people.ts';
 import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
@@ -33,6 +34,7 @@ export class Board {
   readonly #form: SignOutForm;
   readonly #status: StatusForm;
   readonly #why: WhyPanel;
+  readonly #left: OfflinePanel;
   readonly #off: () => void;
   #teamsAsked = false;
   #lostAt = 0;
@@ -43,6 +45,7 @@ export class Board {
     this.#form = new SignOutForm(session, () => this.#people.clear());
     this.#status = new StatusForm(client);
     this.#why = new WhyPanel(session);
+    this.#left = new OfflinePanel(session, (person) => client.state.get().operators.get(Number(person.slice(1)))?.name ?? person);
     this.#people = new People(() => client.now(), (picked) => {
       this.#form.pick(picked);
       this.#status.pick(picked);
@@ -57,7 +60,7 @@ export class Board {
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
-          this.#status.element, this.#people.element, this.#why.element),
+          this.#status.element, this.#people.element, this.#why.element, this.#left.element),
         this.#form.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
@@ -101,6 +104,7 @@ export class Board {
       const teams = (await call<Team[] | null>('/v1/teams', { token })) ?? [];
       this.#people.teams(teams);
       this.#why.teams(teams);
+      this.#left.teams(teams);
       this.#form.teams(teams);
     } catch {
       // The board is useful without team names; the next change asks again, but not at once.
