@@ -279,8 +279,9 @@ type OperatorView struct {
 	Chats   int        `json:"chats"`
 	Calls   int        `json:"calls"`
 	Offers  int        `json:"offers"`
-	Takes   bool       `json:"takes,omitempty"` // is here and takes chats, now or after those held
-	Here    bool       `json:"here"`            // holds a socket, or lost it less than the grace ago
+	Others  int        `json:"others,omitempty"` // pieces of outside work
+	Takes   bool       `json:"takes,omitempty"`  // is here and takes chats, now or after those held
+	Here    bool       `json:"here"`             // holds a socket, or lost it less than the grace ago
 	Leaving bool       `json:"leaving,omitempty"`
 	Source  string     `json:"source,omitempty"` // who set Intent: operator, supervisor or system
 	Reason  string     `json:"reason,omitempty"` // of Intent

@@ -79,3 +79,26 @@ func TestKnowingAChatsIdIsNotEnough(t *testing.T) {
 	}
 	cl.check()
 }
+
+// Outside work over HTTP: it fills an operator, and the waiting chat comes when it ends.
+// (Red with deleteWork doing nothing.)
+func TestOutsideWorkOverHTTP(t *testing.T) {
+	cl := newDesk(t, 1)
+	base, secret := "http://"+cl.nodes[0].Addr(), "Authorization: "+cl.apiSecret().Get("Authorization")
+	mina := cl.operator("Mina", "", 2)
+	operator := cl.available(cl.nodes[0], cl.token(mina))
+	if got := ask(t, "POST", base+"/v1/work", fmt.Sprintf(`{"operator":%d,"id":"mail-7","units":2}`, mina), secret); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	operator.until("others", func(m map[string]any) bool { return m["t"] == "self" && m["others"] == 1.0 })
+	visitor := cl.hello(cl.nodes[0], cl.visitor(cl.nodes[0], "Bo"))
+	chat := visitor.start()
+	if n := operator.times(is("offer")); n != 0 {
+		t.Errorf("a full operator was asked %d times", n)
+	}
+	if got := ask(t, "DELETE", fmt.Sprintf("%s/v1/work/%d/mail-7", base, mina), "", secret); got.status != 204 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	operator.offered(0, chat)
+	cl.check()
+}

@@ -49,6 +49,8 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/audit", s.answer(s.getAudit))
 	r.Post("/v1/calls", s.answer(s.postCall))
 	r.Delete("/v1/calls/{operator}/{call}", s.answer(s.deleteCall))
+	r.Post("/v1/work", s.answer(s.postWork))
+	r.Delete("/v1/work/{operator}/{id}", s.answer(s.deleteWork))
 
 	// Surfaces that keep other systems' contracts.
 	(&chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}).routes(r)

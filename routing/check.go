@@ -184,10 +184,12 @@ func (c *checker) checkOperators() {
 				c.fail("1: operator %d holds %s, the chat says otherwise", id, item)
 			case kind == "call" && !c.alarm("call", fmt.Sprintf("%d/%s", id, rest)):
 				c.fail("4: call %s of operator %d has no lease", rest, id)
+			case kind == "other" && !c.alarm("task", fmt.Sprintf("%d/%s", id, rest)):
+				c.fail("4: work %s of operator %d has no lease", rest, id)
 			}
 		}
-		c.checkFree(op, chats+calls)
-		c.checkIntent(op, chats+calls)
+		c.checkFree(op, chats+calls+op.Tasks())
+		c.checkIntent(op, chats+calls+op.Tasks())
 		link := c.links[string(switchboard.OperatorPerson(id))]
 		if link == "-" && !c.alarm("grace", switchboard.OperatorPerson(id)) {
 			c.fail("4: operator %d is in grace without a deadline", id)
@@ -247,6 +249,8 @@ func (c *checker) checkFree(op presence.Operator, work int) {
 			if c.chats[switchboard.ChatID(n)].Back == 1 { // a silent chat that came back over the limit
 				back += units
 			}
+		case "other": // taken as it is, whatever the limit
+			load, back = load+units, back+units
 		case "call":
 			load += c.teams[0].CallUnits
 			exclusive = exclusive || c.teams[0].CallUnits == 0

@@ -89,6 +89,7 @@ const operator = {
   chats: integer,
   calls: integer,
   offers: integer,
+  others: optional(integer), // pieces of outside work
   takes: optional(flag), // is here and takes chats, now or after those held
   here: flag, // holds a socket now; false within grace
   leaving: optional(flag),
@@ -229,6 +230,7 @@ export const fromServer = {
     reason: optional(text),
     chats: optional(integer),
     calls: optional(integer),
+    others: optional(integer),
     within_ms: optional(integer), // then the chats go to others and the operator is out
   }),
   logout: object({
