@@ -10,7 +10,7 @@ DATA ?= data
 FUZZTIME ?= 20s
 RACES ?= 10000
 
-.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat bench-logout fuzz races chaos away soak flapping clean
+.PHONY: help run demo build test lint web bench load bench-idle bench-storm bench-fanout bench-chat bench-logout bench-routing fuzz races histories chaos away soak flapping clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +38,13 @@ web: ## type-check and test the browser side
 	@.ci/need node npm chromium
 	@.ci/web
 
-bench: ## Go benchmarks of all packages; bench-idle, -storm, -fanout, -chat, -logout are the large ones
+bench: ## Go benchmarks of all packages; bench-idle, -storm, -fanout, -chat, -logout, -routing are the large ones
 	go test -run '^$$' -bench . -benchmem ./...
 
-bench-idle bench-storm bench-fanout bench-chat bench-logout: build
+bench-idle bench-storm bench-fanout bench-chat bench-logout bench-routing: build
 	@.ci/need redis-server
 	bin/bench $(@:bench-%=%) $(BENCH)
+	@case $@ in bench-logout) go test -run '^$$' -bench Match -benchmem ./hub; esac
 
 load: build ## 200 operators and 2,000 visitors on three nodes, with a verdict
 	@.ci/need redis-server
@@ -55,6 +56,10 @@ fuzz: ## each fuzz target for FUZZTIME=20s
 races: ## the races of logout and assignment, each RACES=10000 times
 	@.ci/need redis-server
 	RACES=$(RACES) go test -race -count=1 -timeout 60m ./routing ./presence -run 'TestAssign|Race' -v
+
+histories: ## clients on three nodes judged by porcupine, HISTORIES=50 rounds; the model of routing, as many times longer; SEED=n
+	@.ci/need redis-server
+	HISTORIES=$(or $(HISTORIES),50) SEED=$(SEED) go test -race -count=1 -timeout 60m ./routing -run 'TestHistories|TestModel' -v
 
 chaos: ## the fault matrix, CHAOS=3 times as large, SEED=1
 	@.ci/need redis-server

@@ -51,6 +51,10 @@ const (
 	KindResume    Kind = "resume"
 	KindClaim     Kind = "chat.claim"
 	KindHere      Kind = "chat.here"
+	KindTransfer  Kind = "chat.transfer"
+	KindInvite    Kind = "chat.invite"
+	KindJoin      Kind = "chat.join"
+	KindPart      Kind = "chat.part"
 )
 
 // Kinds that both sides send.
@@ -58,6 +62,7 @@ const (
 	KindMessage Kind = "message"
 	KindTyping  Kind = "typing"
 	KindViewing Kind = "viewing"
+	KindNote    Kind = "note"
 )
 
 // Kinds that the server sends.
@@ -82,6 +87,9 @@ const (
 	KindDegraded  Kind = "degraded"
 	KindLogouts   Kind = "logouts"
 	KindLost      Kind = "lost"
+
+	KindChatGone   Kind = "chat.gone"
+	KindInviteGone Kind = "invite.gone"
 
 	KindAvailability Kind = "availability"
 )
@@ -129,6 +137,9 @@ type In struct {
 	Over      bool            `json:"over,omitempty"`
 	Language  string          `json:"language,omitempty"`
 	Skills    []Need          `json:"skills,omitempty"`
+	Role      string          `json:"role,omitempty"`    // in a chat
+	ToTeam    *TeamID         `json:"to_team,omitempty"` // of a transfer; nil: the chat's own
+	Queue     bool            `json:"queue,omitempty"`
 	Extra     json.RawMessage `json:"extra,omitempty"`
 }
 
@@ -218,6 +229,10 @@ type Chat struct {
 	Reason   string     `json:"reason,omitempty"`   // why it was closed
 	Silent   bool       `json:"silent,omitempty"`   // to operators: its visitor is silent, it takes no units
 	Still    int64      `json:"still,omitempty"`    // Unix ms: say chat.here until then, or nobody is asked
+	// Who takes part besides Operator; to a visitor those only whom they see.
+	With    []Colleague `json:"with,omitempty"`
+	Invites []Colleague `json:"invites,omitempty"` // to operators: who is asked to come in, or (hold) to take it over
+	Role    string      `json:"role,omitempty"`    // to an operator who does not hold it: what they are in it
 }
 
 // Visitor is what an operator sees of a visitor; the texts are the visitor's
@@ -233,6 +248,7 @@ type Visitor struct {
 type Colleague struct {
 	ID   OperatorID `json:"id"`
 	Name string     `json:"name"`
+	Role string     `json:"role,omitempty"` // to operators
 	Away bool       `json:"away,omitempty"` // has lost the connection and is waited for
 }
 
@@ -253,7 +269,20 @@ type LostChat struct {
 	To   TeamID `json:"to,omitempty"` // of forward, when it went there
 }
 
-// Offer reserves a chat for one operator until TTL is over.
+// Note is what one operator of a chat says to the others; no visitor gets one.
+type Note struct {
+	T    Kind     `json:"t"` // KindNote
+	Chat ChatID   `json:"chat"`
+	Seq  int64    `json:"seq"` // 1, 2, 3 ... of the chat's notes
+	At   int64    `json:"at"`  // Redis time, Unix milliseconds
+	From PersonID `json:"from"`
+	Name string   `json:"name,omitempty"`
+	Cmid string   `json:"cmid"`
+	Text string   `json:"text"`
+}
+
+// Offer reserves a chat for one operator until TTL is over, or (with From) asks them
+// to come into a colleague's.
 type Offer struct {
 	T       Kind     `json:"t"`
 	Chat    ChatID   `json:"chat"`
@@ -262,6 +291,10 @@ type Offer struct {
 	Team    TeamID   `json:"team"`
 	Waited  int64    `json:"waited_ms"`
 	Visitor *Visitor `json:"visitor"`
+	// Of an invite: what they would be, who asks, and what that one says.
+	Role string     `json:"role,omitempty"`
+	From *Colleague `json:"from,omitempty"`
+	Text string     `json:"text,omitempty"`
 }
 
 // OperatorView is the public state of an operator: what a board shows. It has

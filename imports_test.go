@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"gateway":                   {"", "hub", "presence", "presence/accounts", "routing", "web"},
 	"loadtest":                  {""},
 	"cmd/loadtest":              {"", "loadtest"},
-	"cmd/bench":                 {"", "gateway", "hub", "presence", "presence/accounts", "presence/redisd"},
+	"cmd/bench":                 {"", "gateway", "hub", "presence", "presence/accounts", "presence/redisd", "routing"},
 	"cmd/switchboard":           {"", "gateway", "presence", "presence/accounts", "presence/redisd", "routing"},
 }
 

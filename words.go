@@ -125,6 +125,14 @@ const (
 	ChatClosed  = "closed"  // over; its record is kept for the retention time
 )
 
+// What an operator is in a chat. A chat has one holder at a time.
+const (
+	RoleHold    = "hold"    // it is theirs: it takes their capacity
+	RoleJoin    = "join"    // takes part, is seen by the visitor and writes to them
+	RoleConsult = "consult" // reads, and writes notes; the visitor does not know
+	RoleMonitor = "monitor" // as consult, by a supervisor; nobody is told
+)
+
 // Reasons why an offer ended; each outcome has its own word (requirement S-5).
 const (
 	OfferAccepted    = "accepted"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
@@ -32,7 +33,8 @@ type ccai struct {
 	accounts *accounts.Store
 	reg      *presence.Registry
 	log      *slog.Logger
-	limit    *limiter[switchboard.OrgID] // 10 requests a second by contract
+	limit    *presence.Rate // 10 requests a second of a tenant by contract, over all nodes
+	refused  prometheus.Counter
 	// signOut writes an order and works on it; Server.signOut says when it
 	// returns one that is not completed.
 	from    func(r *http.Request) string // the asker's address, and how it is known
@@ -88,8 +90,14 @@ func (s *ccai) tenant(r *http.Request) (accounts.Organization, error) {
 	if err != nil {
 		return accounts.Organization{}, err
 	}
-	if ok, wait := s.limit.Allow(id); !ok {
-		return accounts.Organization{}, tooFast(wait)
+	wait, err := s.limit.Take(r.Context(), id)
+	if err != nil {
+		return accounts.Organization{}, err
+	}
+	if wait > 0 {
+		s.refused.Inc()
+		return accounts.Organization{}, &switchboard.Error{Code: switchboard.CodeTooFast, RetryAfter: wait,
+			Message: fmt.Sprintf("a tenant may make %g requests per second; slow down", s.limit.PerSecond())}
 	}
 	return s.accounts.Organization(r.Context(), id)
 }

@@ -343,7 +343,7 @@ func TestCCAIRefusesATenantOverItsRate(t *testing.T) {
 		t.Fatalf("the first request: %d %s", got.status, got.body)
 	}
 	got := d.logout(`{}`)
-	got.want(t, "the second", 429, `{"message":"too many requests; slow down"}`)
+	got.want(t, "the second", 429, `{"message":"a tenant may make 0.1 requests per second; slow down"}`)
 	if wait, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || wait < 1 || wait > 10 {
 		t.Errorf("Retry-After %q", got.header.Get("Retry-After"))
 	}

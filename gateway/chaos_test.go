@@ -84,7 +84,10 @@ func chaos(t *testing.T, cl *cluster, faults []fault, change ...any) loadtest.Re
 			t.Logf("again: SEED=%d CHAOS=%d go test -race -count=1 ./gateway -run '^%s$' -v", seed, size, t.Name())
 		}
 	})
-	return cl.play(s, targets)
+	watch := cl.starving()
+	report := cl.play(s, targets)
+	watch.judge(t, time.Second)
+	return report
 }
 
 func envInt(t *testing.T, name string, def int) int {

@@ -48,6 +48,11 @@ func rules() map[switchboard.Kind]rule {
 		switchboard.KindAccept:    {operators, (*Server).onAccept},
 		switchboard.KindDecline:   {operators, (*Server).onDecline},
 		switchboard.KindClaim:     {operators, (*Server).onClaim},
+		switchboard.KindTransfer:  {operators, (*Server).onTransfer},
+		switchboard.KindInvite:    {operators, (*Server).onInvite},
+		switchboard.KindJoin:      {operators, (*Server).onJoin},
+		switchboard.KindPart:      {operators, (*Server).onPart},
+		switchboard.KindNote:      {operators, (*Server).onNote},
 		switchboard.KindCallStart: {operators, (*Server).onCall},
 		switchboard.KindCallRenew: {operators, (*Server).onCall},
 		switchboard.KindCallEnd:   {operators, (*Server).onCall},
@@ -100,6 +105,12 @@ type okFrame struct {
 	Re string           `json:"re"`
 	// Latched: the store is away; this is kept and carried out when it is back.
 	Latched bool `json:"latched,omitempty"`
+	// Of a transfer: what became of it, and the place in the queue.
+	Outcome string `json:"outcome,omitempty"`
+	Place   int64  `json:"place,omitempty"`
+	// Of a note: its number and time.
+	Seq int64 `json:"seq,omitempty"`
+	At  int64 `json:"at,omitempty"`
 }
 
 type errorFrame struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -79,26 +80,34 @@ func (s *Server) end(org switchboard.OrgID, person switchboard.PersonID, floor i
 // heard takes a broadcast: something watchers may want to see, settings that have
 // changed, or an order that this node must look through its addresses for.
 func (s *Server) heard(e routing.Event) {
-	if e.Topic == topicSettings {
+	switch e.Topic {
+	case topicSettings:
 		s.accounts.Forget(e.Org)
-		return
-	}
-	if e.Topic == topicLosses {
+	case topicLosses:
 		s.hub.Publish(e.Org, topicLosses, hub.ClassEvent, e.Body)
-		return
-	}
-	if e.Topic != "order" && e.Topic != topicLogouts {
+	case "order", "cancelled", topicLogouts:
+		s.heardOrder(e)
+	default:
 		s.board.heard(e)
 		s.places.heard(e)
-		return
 	}
-	id, err := strconv.ParseInt(string(e.Body), 10, 64)
+}
+
+// heardOrder: an order has moved on, was cancelled, or asks every node to look
+// through its addresses.
+func (s *Server) heardOrder(e routing.Event) {
+	text, by, _ := strings.Cut(string(e.Body), " ")
+	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		s.log.Error("an order's broadcast could not be read", "err", err)
 		return
 	}
-	if e.Topic == topicLogouts {
+	switch e.Topic {
+	case topicLogouts:
 		s.orderBoard.heard(e.Org, switchboard.OrderID(id))
+		return
+	case "cancelled":
+		s.mirror.cancelled(switchboard.OrderID(id), by)
 		return
 	}
 	if !s.tasks.add(func(ctx context.Context) { s.scan(ctx, e.Org, switchboard.OrderID(id)) }) {
@@ -155,10 +164,10 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 			c.Send(hub.ClassEvent, snap.Leaving)
 		}
 		for _, chat := range snap.Chats {
-			if operator && chat.State == switchboard.ChatOffered {
-				c.Send(hub.ClassEvent, mustJSON(offerFrame(chat)))
+			if offer, ok := offerTo(chat, e.person); ok {
+				c.Send(hub.ClassEvent, mustJSON(offer))
 			} else {
-				c.Send(hub.ClassEvent, mustJSON(chatFrame(chat, operator)))
+				c.Send(hub.ClassEvent, mustJSON(chatOf(chat, e.person)))
 			}
 		}
 		c.Send(hub.ClassEvent, []byte(`{"t":"gap"}`))

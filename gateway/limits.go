@@ -9,15 +9,16 @@ import (
 	"github.com/switchboard/switchboard"
 )
 
-// limiters are this node's buckets. Address, person, organization and tenant
-// have separate ones, so that one noisy site cannot stop another (V-6).
+// limiters are this node's buckets. Address, person and organization
+// have separate ones, so that one noisy site cannot stop another (V-6). The tenant's
+// (Limits.APIPerTenant) counts over all nodes: it is in the store.
 type limiters struct {
-	all       *limiter[struct{}]
-	addrs     *limiter[netip.Prefix]
-	orgs      *limiter[switchboard.OrgID]
-	sessions  *limiter[netip.Prefix]
-	perOrg    *limiter[switchboard.OrgID]
-	perTenant *limiter[switchboard.OrgID]
+	all      *limiter[struct{}]
+	addrs    *limiter[netip.Prefix]
+	orgs     *limiter[switchboard.OrgID]
+	sessions *limiter[netip.Prefix]
+	perOrg   *limiter[switchboard.OrgID]
+	refused  prometheus.Counter // of a tenant's API limit, which is the store's
 }
 
 func newLimiters(l Limits, reg prometheus.Registerer) *limiters {
@@ -25,12 +26,12 @@ func newLimiters(l Limits, reg prometheus.Registerer) *limiters {
 	every := func(rate float64) time.Duration { return time.Duration(float64(time.Second) / rate) }
 	burst := func(rate float64, seconds float64) int { return max(int(rate*seconds), 1) }
 	return &limiters{
-		all:       newLimiter[struct{}](m, "connects", every(l.ConnectsPerSecond), burst(l.ConnectsPerSecond, 0.1), 2),
-		addrs:     newLimiter[netip.Prefix](m, "connects_addr", every(l.ConnectsPerAddr), burst(l.ConnectsPerAddr, 4), 100_000),
-		orgs:      newLimiter[switchboard.OrgID](m, "connects_org", every(l.ConnectsPerOrg), burst(l.ConnectsPerOrg, 10), 10_000),
-		sessions:  newLimiter[netip.Prefix](m, "sessions_addr", every(l.SessionsPerAddr), burst(l.SessionsPerAddr, 6), 100_000),
-		perOrg:    newLimiter[switchboard.OrgID](m, "sessions_org", every(l.SessionsPerOrg), burst(l.SessionsPerOrg, 5), 10_000),
-		perTenant: newLimiter[switchboard.OrgID](m, "api_tenant", every(l.APIPerTenant), burst(l.APIPerTenant, 1), 10_000),
+		all:      newLimiter[struct{}](m, "connects", every(l.ConnectsPerSecond), burst(l.ConnectsPerSecond, 0.1), 2),
+		addrs:    newLimiter[netip.Prefix](m, "connects_addr", every(l.ConnectsPerAddr), burst(l.ConnectsPerAddr, 4), 100_000),
+		orgs:     newLimiter[switchboard.OrgID](m, "connects_org", every(l.ConnectsPerOrg), burst(l.ConnectsPerOrg, 10), 10_000),
+		sessions: newLimiter[netip.Prefix](m, "sessions_addr", every(l.SessionsPerAddr), burst(l.SessionsPerAddr, 6), 100_000),
+		perOrg:   newLimiter[switchboard.OrgID](m, "sessions_org", every(l.SessionsPerOrg), burst(l.SessionsPerOrg, 5), 10_000),
+		refused:  m.refused.WithLabelValues("api_tenant"),
 	}
 }
 

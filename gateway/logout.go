@@ -23,7 +23,7 @@ func (s *Server) signOut(ctx context.Context, org switchboard.OrgID, spec presen
 		return presence.Order{}, err
 	}
 	if !spec.Dry {
-		s.mirror.ordered(org, spec)
+		s.mirror.ordered(org, spec, "")
 	}
 	o, err := s.carryOut(ctx, org, spec, threshold)
 	if err != nil {
@@ -75,7 +75,7 @@ func done(o presence.Order) bool {
 // order's deadline has another go on.
 func (s *Server) workOn(org switchboard.OrgID, id switchboard.OrderID) {
 	if !s.tasks.add(func(ctx context.Context) {
-		for ctx.Err() == nil {
+		for last := int64(-1); ctx.Err() == nil; {
 			todo, awaited, err := s.reg.WorkOrder(ctx, org, id, 100)
 			if err != nil {
 				s.log.Warn("a logout order goes on by its deadline", "order", id, "err", err)
@@ -84,12 +84,13 @@ func (s *Server) workOn(org switchboard.OrgID, id switchboard.OrderID) {
 			if todo == 0 {
 				return
 			}
-			if awaited > 0 { // it may be held until all nodes have looked
+			if awaited > 0 || todo == last { // it may be held until all nodes have looked
 				select {
 				case <-ctx.Done():
 				case <-time.After(20 * time.Millisecond):
 				}
 			}
+			last = todo
 		}
 	}) {
 		s.log.Warn("too much to do; the logout order goes on by its deadline", "order", id)

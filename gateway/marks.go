@@ -95,17 +95,26 @@ func (m *marks) wrote(n routing.Nudge) {
 	}
 }
 
-// moved: nobody types any more in a chat that is over or goes to somebody else.
+// moved: nobody types any more in a chat that is over or goes to somebody else, nor
+// an operator who has handed it over.
 func (m *marks) moved(n routing.Nudge) {
-	var f struct {
-		Chat  switchboard.ChatID `json:"chat"`
-		State string             `json:"state"`
+	var f switchboard.Chat
+	if json.Unmarshal(n.Frame, &f) != nil || f.T != switchboard.KindChat || !m.any(n.Org, f.Chat) {
+		return
 	}
-	if json.Unmarshal(n.Frame, &f) == nil && f.State != switchboard.ChatActive && m.any(n.Org, f.Chat) {
-		m.end(n.Org, f.Chat, func(key liveMark) bool {
-			return f.State == switchboard.ChatClosed || key.kind == switchboard.KindTyping
-		})
+	in := map[switchboard.PersonID]bool{}
+	if f.Operator != nil {
+		in[switchboard.OperatorPerson(f.Operator.ID)] = true
 	}
+	for _, one := range f.With {
+		in[switchboard.OperatorPerson(one.ID)] = true
+	}
+	m.end(n.Org, f.Chat, func(key liveMark) bool {
+		if key.kind != switchboard.KindTyping {
+			return f.State == switchboard.ChatClosed
+		}
+		return f.State != switchboard.ChatActive || !key.private && !key.from.Visitor() && !in[key.from]
+	})
 }
 
 func (m *marks) any(org switchboard.OrgID, chat switchboard.ChatID) bool {

@@ -42,6 +42,7 @@ type copied struct {
 type recentOrder struct {
 	org  switchboard.OrgID
 	spec presence.OrderSpec
+	by   string // who has cancelled it, "" for nobody
 	at   time.Time
 }
 
@@ -107,8 +108,8 @@ func (m *mirror) nudged(n routing.Nudge) {
 	}
 }
 
-// ordered keeps an order that was written through this node.
-func (m *mirror) ordered(org switchboard.OrgID, spec presence.OrderSpec) {
+// ordered keeps an order that was written (by is "") or cancelled through this node.
+func (m *mirror) ordered(org switchboard.OrgID, spec presence.OrderSpec, by string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, o := range m.orders {
@@ -116,7 +117,16 @@ func (m *mirror) ordered(org switchboard.OrgID, spec presence.OrderSpec) {
 			delete(m.orders, id)
 		}
 	}
-	m.orders[spec.ID] = recentOrder{org, spec, time.Now()}
+	m.orders[spec.ID] = recentOrder{org, spec, by, time.Now()}
+}
+
+// cancelled notes that an order was cancelled somewhere, if it is kept here.
+func (m *mirror) cancelled(id switchboard.OrderID, by string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o, ok := m.orders[id]; ok {
+		m.orders[id] = recentOrder{o.org, o.spec, by, time.Now()}
+	}
 }
 
 // held returns what is to be asserted in a partition, by organization: the

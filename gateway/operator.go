@@ -17,7 +17,7 @@ func (s *Server) onAccept(ctx context.Context, _ *hub.Conn, ss *session, in swit
 	if err != nil {
 		return nil, err
 	}
-	return answered{chatFrame(chat, true), in.Re}, nil
+	return answered{chatOf(chat, ss.claims.Person()), in.Re}, nil
 }
 
 // onClaim takes a waiting chat of the operator's choice. over goes over the limit.
@@ -133,11 +133,11 @@ func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot, 
 		}
 	}
 	for _, chat := range snap.Chats {
-		if operator && chat.State == switchboard.ChatOffered {
-			f.Offers = append(f.Offers, offerFrame(chat))
+		if offer, ok := offerTo(chat, cl.Person()); ok {
+			f.Offers = append(f.Offers, offer)
 			continue
 		}
-		f.Chats = append(f.Chats, chatFrame(chat, operator))
+		f.Chats = append(f.Chats, chatOf(chat, cl.Person()))
 	}
 	return mustJSON(f), nil
 }
@@ -186,6 +186,7 @@ func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
 	if c.State == switchboard.ChatWaiting || c.State == switchboard.ChatParked {
 		f.Still = c.Still
 	}
+	f.With, f.Invites = c.People(!operator)
 	if operator {
 		f.Visitor, f.Here, f.Silent = visitorOf(c), c.Here, c.Dozes == 1
 		return f
@@ -194,6 +195,26 @@ func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
 		f.State = switchboard.ChatWaiting
 	}
 	return f
+}
+
+// chatOf is chatFrame for one person, with what they are in the chat.
+func chatOf(c routing.Chat, p switchboard.PersonID) switchboard.Chat {
+	op, operator := p.Operator()
+	f := chatFrame(c, operator)
+	if role := c.Role(op); operator && role != switchboard.RoleHold {
+		f.Role = role
+	}
+	return f
+}
+
+// offerTo returns the offer of a chat in a person's snapshot, or the invite to it.
+func offerTo(c routing.Chat, p switchboard.PersonID) (switchboard.Offer, bool) {
+	if v, ok := c.Invited(p); ok {
+		by, _ := v.By.Operator() // an operator's, as scripts/people.lua writes it
+		return switchboard.Offer{T: switchboard.KindOffer, Chat: c.ID, Token: v.Token, TTL: c.Left, Team: v.Team, Waited: c.Waited, Visitor: visitorOf(c),
+			Role: v.Role(), From: &switchboard.Colleague{ID: by, Name: v.ByName}, Text: v.Text}, true
+	}
+	return offerFrame(c), c.State == switchboard.ChatOffered && !p.Visitor()
 }
 
 func offerFrame(c routing.Chat) switchboard.Offer {

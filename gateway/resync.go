@@ -97,11 +97,7 @@ func (s *Server) assert(ctx context.Context, p presence.Partition, gen int64) er
 		return err
 	}
 	for _, o := range orders {
-		if _, err := s.reg.Order(ctx, o.org, o.spec.ID); switchboard.CodeOf(err) == switchboard.CodeNotFound {
-			if err := s.reg.NewOrder(ctx, o.org, o.spec); err != nil { // its deadline has somebody carry it out
-				return err
-			}
-		} else if err != nil {
+		if err := s.reg.AssertOrder(ctx, o.org, o.spec, o.by); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,8 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/offline", s.answer(s.getOffline))
 	r.Post("/v1/offline/{id}/done", s.answer(s.postOfflineDone))
 	r.Get("/v1/chats/{id}/messages", s.answer(s.getMessages))
+	r.Get("/v1/chats/{id}/notes", s.answer(s.getNotes))
+	r.Get("/v1/operators/{id}/chats", s.answer(s.getChats))
 	r.Post("/v1/chats", s.answer(s.postChat))
 	r.Put("/v1/chats/{id}/priority", s.answer(s.putPriority))
 	r.Get("/v1/chats/{id}/why", s.answer(s.getChatWhy))
@@ -54,7 +56,7 @@ func (s *Server) routes() http.Handler {
 
 	// Surfaces that keep other systems' contracts.
 	(&chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}).routes(r)
-	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.limits.perTenant, from: s.from, signOut: s.signOut}).routes(r)
+	(&ccai{accounts: s.accounts, reg: s.reg, log: s.log, limit: s.reg.NewRate(s.cfg.Limits.APIPerTenant), refused: s.limits.refused, from: s.from, signOut: s.signOut}).routes(r)
 
 	// For the balancer.
 	r.Get("/healthz", s.getHealth)

@@ -219,7 +219,8 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	wanted := slices.Clone(in.Chats)
 	for _, chat := range snap.Chats {
 		known := slices.ContainsFunc(wanted, func(p switchboard.ChatPosition) bool { return p.Chat == chat.ID })
-		if !known && (chat.State == switchboard.ChatActive || person.Visitor()) {
+		_, invited := chat.Invited(person)
+		if !known && !invited && (chat.State == switchboard.ChatActive || person.Visitor()) {
 			wanted = append(wanted, switchboard.ChatPosition{Chat: chat.ID})
 		}
 	}

@@ -56,14 +56,21 @@ func (t *tasks) run(ctx context.Context) {
 type leaves struct {
 	mu   sync.Mutex
 	open map[edge]time.Duration // grace
+	turn chan struct{}          // who writes an edge away now
 }
+
+// leavers is how many edges are written away at once: when thousands of sockets
+// end together a message must not wait behind all of them.
+const leavers = 16
 
 type edge struct {
 	org    switchboard.OrgID
 	person switchboard.PersonID
 }
 
-func newLeaves() *leaves { return &leaves{open: map[edge]time.Duration{}} }
+func newLeaves() *leaves {
+	return &leaves{open: map[edge]time.Duration{}, turn: make(chan struct{}, leavers)}
+}
 
 func (l *leaves) add(e edge, grace time.Duration) {
 	l.mu.Lock()
@@ -82,6 +89,8 @@ func (l *leaves) take() map[edge]time.Duration {
 // leave writes away the edge of a person who has no socket here any more, and
 // keeps it for later when the store does not answer.
 func (s *Server) leave(e edge, grace time.Duration) {
+	s.leaves.turn <- struct{}{} // a turn takes callContext's time at most
+	defer func() { <-s.leaves.turn }()
 	ctx, cancel := callContext()
 	defer cancel()
 	err := s.reg.Leave(ctx, e.org, e.person, grace, func() bool { return len(s.hub.Conns(e.org, e.person)) > 0 })

@@ -37,6 +37,7 @@ type membership struct {
 	at   int   // index in flat
 	in   bool
 	last bool // when it left, nobody else of the person was in
+	twin bool // another of the person is or was in
 }
 
 var seed = maphash.MakeSeed()
@@ -90,7 +91,10 @@ func (h *Hub) join(s *shard, c *Conn, p person, id Identity) (first bool, err er
 		return false, switchboard.Errorc(switchboard.CodeConflict, "the connection is identified already")
 	}
 	c.identity.Store(&id)
-	c.member = membership{next: s.people[p], at: len(s.flat), in: true}
+	c.member = membership{next: s.people[p], at: len(s.flat), in: true, twin: n > 0}
+	if n == 1 {
+		c.member.next.member.twin = true
+	}
 	s.people[p] = c
 	s.flat = append(s.flat, entry{p.org, c.addr, c})
 	h.identified.Add(1)
@@ -239,28 +243,32 @@ type Matched struct {
 
 // Match looks at the address of every live connection of an organization and
 // returns the persons of whom look said anything but 0, each once, in no order.
-// No lock is held while look runs.
+// look is called with a lock held: it only looks at the address. A lock is held for
+// a 64th of the addresses at a time: some 15 µs of 100,000.
 func (h *Hub) Match(org switchboard.OrgID, look func(netip.Addr) uint8) []Matched {
-	var found []Matched
-	var some []entry
+	var found, several []Matched
 	for i := range h.shards {
 		s := &h.shards[i]
-		some = some[:0]
+		several = several[:0] // of people with more than one connection: all of them are in this shard
 		s.mu.RLock()
-		for _, e := range s.flat {
-			if e.org == org {
-				some = append(some, e)
+		for k := range s.flat {
+			e := &s.flat[k]
+			if e.org != org {
+				continue
+			}
+			what := look(e.addr)
+			if what == 0 {
+				continue
+			}
+			m := Matched{e.conn.identity.Load().Person, what, e.conn}
+			if e.conn.member.twin {
+				several = append(several, m)
+			} else {
+				found = append(found, m)
 			}
 		}
 		s.mu.RUnlock()
-		// A person lives in one shard, so repeats are within it.
-		begin := len(found)
-		for _, e := range some {
-			if what := look(e.addr); what != 0 {
-				found = append(found, Matched{e.conn.identity.Load().Person, what, e.conn})
-			}
-		}
-		found = append(found[:begin], join(found[begin:])...)
+		found = append(found, join(several)...)
 	}
 	return found
 }

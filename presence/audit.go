@@ -22,6 +22,7 @@ type Audited struct {
 	Whom  switchboard.OperatorID `json:"whom,omitempty"`  // 0: an order as a whole
 	By    string                 `json:"by,omitempty"`    // a person, "api:<slug>", or the operator's own wish
 	Order switchboard.OrderID    `json:"order,omitempty"` // 0: none
+	Chat  switchboard.ChatID     `json:"chat,omitempty"`  // 0: about no chat
 	Why   string                 `json:"why,omitempty"`
 	From  string                 `json:"from,omitempty"`  // the asker's address, and how it is known
 	Asked int64                  `json:"asked,omitempty"` // Redis ms
@@ -73,7 +74,7 @@ func (r *Registry) audited(ctx context.Context, org switchboard.OrgID, e redis.X
 		return Audited{}, fmt.Errorf("audit %q: %w", e.ID, err)
 	}
 	a := Audited{ID: e.ID, Done: done, What: text("what"), Whom: switchboard.OperatorID(number("who")), By: text("by"),
-		Order: switchboard.OrderID(number("order")), Why: text("why")}
+		Order: switchboard.OrderID(number("order")), Chat: switchboard.ChatID(number("chat")), Why: text("why")}
 	if raw := text("spec"); raw != "" {
 		var spec OrderSpec
 		if err := json.Unmarshal([]byte(raw), &spec); err != nil {

@@ -44,6 +44,7 @@ type Change struct {
 	Source   string                 `json:"source"`            // operator, supervisor or system
 	By       string                 `json:"by,omitempty"`      // a person, an order ("order:7"), a program
 	Reason   string                 `json:"reason,omitempty"`
+	Work     string                 `json:"work,omitempty"` // that Status.To stands for: "chat:7", "call:x"
 }
 
 // History is what happened to one operator in a time.
@@ -99,7 +100,7 @@ func changeOf(entry redis.XMessage) (Change, error) {
 		return Change{}, fmt.Errorf("history %q: operator %w", entry.ID, err)
 	}
 	c := Change{At: at, Operator: switchboard.OperatorID(op), Intent: turn("i0", "i1"), Status: turn("s0", "s1"),
-		Source: text("src"), By: text("by"), Reason: text("why")}
+		Source: text("src"), By: text("by"), Reason: text("why"), Work: text("w")}
 	c.Pending, c.Next, _ = strings.Cut(text("p"), " ")
 	return c, nil
 }

@@ -85,7 +85,7 @@ func (r *Registry) look(ctx context.Context, tag, stale string) error {
 	}
 	defer conn.Close()
 	meta := prefix + "{" + tag + "}:meta"
-	list, err := conn.Eval(ctx, source("adopt"), []string{meta, prefix + "{" + tag + "}:live"}, r.publish(), adoptHold.Milliseconds()).Slice()
+	list, err := conn.Eval(ctx, source("adopt"), []string{meta, prefix + "{" + tag + "}:live"}, r.publish(), adoptHold.Milliseconds(), r.known(tag)).Slice()
 	if err != nil {
 		return r.storeError("look", err)
 	}
@@ -151,6 +151,13 @@ func (r *Registry) connection(ctx context.Context, tag string) (*redis.Conn, err
 	return nil, fmt.Errorf("presence: unknown kind of client %T", r.rdb)
 }
 
+// known returns the generation of a partition that this node has seen, 0 for none.
+func (r *Registry) known(tag string) int64 {
+	r.ids.mu.Lock()
+	defer r.ids.mu.Unlock()
+	return r.ids.gens[tag]
+}
+
 func (r *Registry) publish() string {
 	if r.cluster {
 		return "SPUBLISH"
@@ -205,7 +212,5 @@ func (r *Registry) Proven(p Partition) bool {
 // Generation returns the generation last seen in a partition, 0 before the
 // first call there.
 func (r *Registry) Generation(p Partition) int64 {
-	r.ids.mu.Lock()
-	defer r.ids.mu.Unlock()
-	return r.ids.gens[p.Tag]
+	return r.known(p.Tag)
 }

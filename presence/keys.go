@@ -46,6 +46,7 @@ import (
 //	o:order               hash    logout orders and their counters         orders of 30 days, and few more
 //	o:orders              zset    logout orders by id                      the same
 //	o:once:<hash>         string  the order of an idempotency key          24 hours
+//	o:rate                string  when the bucket of its API requests is full  as long as it takes to fill
 //	o:order:<id>:todo     set     people an order has yet to work on       30 days once it is done
 //	o:order:<id>:wait     set     nodes that have yet to scan for it       30 days once it is done
 //	o:order:<id>:marks    hash    operator id -> how it was found          30 days once it is done
@@ -87,6 +88,7 @@ const (
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
 	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer
+	AlarmPart   = "part"   // chat/operator: an invite to a chat got no answer
 	AlarmHours  = "hours"  // team: it opens or closes, or its hours must be compiled anew
 )
 

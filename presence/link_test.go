@@ -131,6 +131,37 @@ func TestLinkGoodbyeIsOfflineAtOnce(t *testing.T) {
 	}
 }
 
+// A socket ends, and before its edge is written away the next one opens and has
+// entered: the leave looks for a socket when its turn comes, not before, and writes
+// nothing. The order is made certain here: the leave waits for the turn that the
+// enter has. Seen red with the look taken out of Leave, and with it before the turn.
+func TestLinkALeaveLooksForASocketWhenItsTurnComes(t *testing.T) {
+	s := newSite(t)
+	person := switchboard.VisitorPerson("a")
+	release, err := s.reg.turn(s.ctx, s.org, person) // of the enter below
+	s.must(err)
+	var socket atomic.Bool
+	var looked atomic.Int32
+	left := make(chan error, 1)
+	go func() {
+		left <- s.reg.Leave(s.ctx, s.org, person, 0, func() bool { looked.Add(1); return socket.Load() })
+	}()
+	wait(t, "the leave to stand behind the enter", func() bool {
+		s.reg.mu.Lock()
+		defer s.reg.mu.Unlock()
+		return s.reg.turns[fmt.Sprintf("%d/%s", s.org, person)].users == 2
+	})
+	if _, err := s.reg.Call(s.ctx, s.org, scriptEnter, nil, string(person), 0, flag(false), flag(true)); err != nil {
+		t.Fatal(err)
+	}
+	socket.Store(true)
+	release()
+	s.must(<-left)
+	if looked.Load() != 1 || s.link(person) != s.reg.Incarnation() {
+		t.Errorf("a socket is held; it was looked for %d times and the link is %q", looked.Load(), s.link(person))
+	}
+}
+
 // The last socket ends while the next one opens, on one node: whatever the order
 // in which the two reach Redis, the node that holds a socket has an edge.
 func TestLinkEnterThatRacesALeaveKeepsItsEdge(t *testing.T) {

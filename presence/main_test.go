@@ -273,13 +273,15 @@ func (e *ear) heard() []switchboard.OperatorView {
 		if msg.Payload == mark {
 			return out
 		}
-		f := strings.SplitN(msg.Payload, "\t", 5)
-		if len(f) != 5 || f[2] != fmt.Sprint(e.s.org) || f[3] != "operators" {
-			continue
+		for event := range strings.SplitSeq(msg.Payload, "\x1e") {
+			f := strings.SplitN(event, "\t", 5)
+			if len(f) != 5 || f[2] != fmt.Sprint(e.s.org) || f[3] != "operators" {
+				continue
+			}
+			var v switchboard.OperatorView
+			e.s.must(json.Unmarshal([]byte(f[4]), &v))
+			out = append(out, v)
 		}
-		var v switchboard.OperatorView
-		e.s.must(json.Unmarshal([]byte(f[4]), &v))
-		out = append(out, v)
 	}
 }
 

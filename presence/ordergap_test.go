@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -60,5 +61,42 @@ func TestEnsureOrgLeavesTheTeamThatIsThere(t *testing.T) {
 	s.must(err)
 	if len(teams) != 1 || teams[0].Limit != 3 || teams[0].Name != "All" {
 		t.Errorf("teams are %+v", teams)
+	}
+}
+
+// F15: after a failover an order waits until all nodes have asserted what they
+// hold: a chat that keeps, or the order's end, may be among it. So does the deadline
+// of one who is leaving. Seen red with the hold taken out of orderapply.lua and of
+// cut.lua.
+func TestNobodyIsWorkedOnDuringTheHold(t *testing.T) {
+	s := newSite(t)
+	s.must(s.reg.AddOperators(s.ctx, s.org, []NewOperator{{ID: 1, Name: "Idle"}, {ID: 2, Name: "Busy"}}))
+	s.enter(s.reg, 1)
+	s.enter(s.reg, 2)
+	s.must(s.reg.StartCall(s.ctx, s.org, 2, "pbx", CallLease))
+	soon := int64(1)
+	s.must(s.reg.NewOrder(s.ctx, s.org, OrderSpec{ID: 1, Operators: []switchboard.OperatorID{2}, DeadlineMS: &soon, By: "test"}))
+	if _, _, err := s.reg.WorkOrder(s.ctx, s.org, 1, 100); err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.reg.Now(s.ctx)
+	s.must(err)
+	s.must(s.rdb.HSet(s.ctx, s.reg.Partition(s.org).Meta(), "hold", now+600_000).Err())
+	s.must(s.reg.NewOrder(s.ctx, s.org, OrderSpec{ID: 2, Operators: []switchboard.OperatorID{1}, By: "test"}))
+	out := func(op switchboard.OperatorID) bool {
+		rec, err := s.reg.Operator(s.ctx, s.org, op)
+		s.must(err)
+		return rec.Out
+	}
+	if todo, _, err := s.reg.WorkOrder(s.ctx, s.org, 2, 100); err != nil || todo != 1 || out(1) {
+		t.Errorf("during the hold: %d to do, %v, out %v", todo, err, out(1))
+	}
+	s.must(s.rdb.ZAdd(s.ctx, s.reg.Partition(s.org).Block(s.org).Due, redis.Z{Score: 1, Member: "cut/" + strconv.FormatInt(int64(s.org), 10) + "/2"}).Err())
+	if _, err := s.reg.Call(s.ctx, s.org, scriptCut, nil, 2); err != nil || out(2) {
+		t.Errorf("a deadline during the hold: %v, out %v", err, out(2))
+	}
+	s.must(s.rdb.HDel(s.ctx, s.reg.Partition(s.org).Meta(), "hold").Err())
+	if todo, _, err := s.reg.WorkOrder(s.ctx, s.org, 2, 100); err != nil || todo != 0 || !out(1) {
+		t.Errorf("after it: %d to do, %v, out %v", todo, err, out(1))
 	}
 }

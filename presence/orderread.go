@@ -193,11 +193,9 @@ func (r *Registry) Outcomes(ctx context.Context, org switchboard.OrgID, id switc
 		if err := json.Unmarshal([]byte(all[strconv.FormatInt(int64(one), 10)]), &o); err != nil {
 			return nil, fmt.Errorf("outcome of %d: %w", one, err)
 		}
-		if o.Outcome == OutcomeLeaving && !o.Dry && (op.Leaving == nil || !slices.Contains(op.Leaving.Orders, id)) {
-			o.Outcome, o.Current = OutcomeOut, switchboard.StatusOffline
-			if op.Floor > o.At {
-				o.At = op.Floor
-			}
+		left := op.ID == 0 || op.Floor >= o.At // else an assertion after a failover took the mark
+		if o.Outcome == OutcomeLeaving && !o.Dry && left && (op.Leaving == nil || !slices.Contains(op.Leaving.Orders, id)) {
+			o.Outcome, o.Current, o.At = OutcomeOut, switchboard.StatusOffline, max(o.At, op.Floor)
 		}
 		out = append(out, o)
 	}

@@ -8,14 +8,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchboard/switchboard"
 )
 
-// orderBatch is how many people one script says something of.
-const orderBatch = 250
+// How many people one script says something of, and works on: while it runs
+// nobody's message is served, and a sign-out takes some 70 µs.
+const (
+	orderBatch = 100
+	orderStep  = 10
+)
 
 // theNames stands for the look for who is named by id or team, among those who
 // have yet to look (KEYS 18 of the order scripts).
@@ -32,23 +37,43 @@ func (r *Registry) NewOrder(ctx context.Context, org switchboard.OrgID, spec Ord
 		return err
 	}
 	spec.Hold = spec.holds()
-	later, err := r.beginOrder(ctx, org, spec)
+	later, err := r.beginOrder(ctx, org, spec, "")
 	if err != nil || later {
 		return err
 	}
 	return r.nameOrder(ctx, org, spec)
 }
 
+// AssertOrder writes an order again that a failover may have lost; by is who has
+// cancelled it, "" when nobody has. Orders that the store has are not touched,
+// but by their cancel. Errors as in NewOrder.
+func (r *Registry) AssertOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec, by string) error {
+	if by == "" {
+		if _, err := r.Order(ctx, org, spec.ID); switchboard.CodeOf(err) != switchboard.CodeNotFound {
+			return err
+		}
+		return r.NewOrder(ctx, org, spec) // its deadline has somebody carry it out
+	}
+	if _, err := r.beginOrder(ctx, org, spec, by); err != nil {
+		return err
+	}
+	err := r.CancelOrder(ctx, org, spec.ID, by)
+	if switchboard.CodeOf(err) == switchboard.CodeConflict {
+		return nil // everybody was out before this could be asserted
+	}
+	return err
+}
+
 // beginOrder writes an order, or begins one whose time has come; later says that
-// its time is yet to come.
-func (r *Registry) beginOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec) (later bool, err error) {
+// its time is yet to come. by has cancelled it, "" when nobody has.
+func (r *Registry) beginOrder(ctx context.Context, org switchboard.OrgID, spec OrderSpec, by string) (later bool, err error) {
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return false, err
 	}
 	p := r.Partition(org)
 	keys := append(p.orderKeys(org, spec.ID), p.Key(org, "orders"))
-	reply, err := r.Call(ctx, org, scriptOrder, keys, int64(spec.ID), string(raw), bit(spec.scans()), spec.At, bit(spec.Standing), bit(spec.Dry))
+	reply, err := r.Call(ctx, org, scriptOrder, keys, int64(spec.ID), string(raw), bit(spec.scans()), spec.At, bit(spec.Standing), bit(spec.Dry), by)
 	if err != nil {
 		return false, err
 	}
@@ -93,7 +118,11 @@ func (r *Registry) orderMore(ctx context.Context, org switchboard.OrgID, spec Or
 		if len(marks) == 0 {
 			who = done
 		}
-		args := []any{int64(spec.ID), who, bit(spec.inside()), bit(spec.Standing)}
+		late := 2 * r.cfg.CrashGrace.Milliseconds() // of a node's people: buried, reaped, and then in grace
+		if spec.Dry {
+			late = 0
+		}
+		args := []any{int64(spec.ID), who, bit(spec.inside()), bit(spec.Standing), late}
 		for _, m := range part {
 			args = append(args, int64(m.op), m.text)
 		}
@@ -157,18 +186,41 @@ func (r *Registry) operatorsOf(ctx context.Context, org switchboard.OrgID, ids [
 	return out, nil
 }
 
-// WorkOrder carries an order out on up to n (at most 100) people of its to-do
-// and returns how many people and nodes are still to come.
+// WorkOrder carries an order out on up to n people of its to-do and returns how
+// many people and nodes are still to come. It goes in short steps and rests after
+// each, so that messages pass between. Errors: CodeNotFound.
 func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int) (todo, awaited int64, err error) {
-	reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), min(n, 100))
-	if err != nil {
-		return 0, 0, err
-	}
-	if reply.Status == "NOTFOUND" {
-		return 0, 0, errNoOrder
-	}
-	return reply.Int(0), reply.Int(1), nil
+	return r.stepOrder(ctx, org, id, n, orderRest)
 }
+
+// stepOrder is WorkOrder with a rest of so many times as long as each step took.
+func (r *Registry) stepOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int, rest time.Duration) (todo, awaited int64, err error) {
+	for last := int64(-1); n > 0; n -= orderStep {
+		began := time.Now()
+		reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), min(n, orderStep))
+		if err != nil {
+			return todo, awaited, err
+		}
+		if reply.Status == "NOTFOUND" {
+			return 0, 0, errNoOrder
+		}
+		todo, awaited = reply.Int(0), reply.Int(1)
+		if todo == 0 || todo == last { // it is held, or people come as fast as they go
+			break
+		}
+		last = todo
+		select {
+		case <-ctx.Done():
+			return todo, awaited, ctx.Err()
+		case <-time.After(min(rest*time.Since(began), 10*time.Millisecond)):
+		}
+	}
+	return todo, awaited, nil
+}
+
+// orderRest is how many times as long as a step took its worker rests. A node each
+// works on a large order.
+const orderRest = 2
 
 // workOrder goes on with an order whose deadline rang: its time has come, or its
 // worker is slow or dead. Nodes that died are no longer awaited, those that live
@@ -182,7 +234,7 @@ func (r *Registry) workOrder(ctx context.Context, org switchboard.OrgID, id swit
 	case phaseCancelled:
 		return r.undoOrder(ctx, org, o, "")
 	case phaseScheduled:
-		if later, err := r.beginOrder(ctx, org, o.OrderSpec); err != nil || later {
+		if later, err := r.beginOrder(ctx, org, o.OrderSpec, ""); err != nil || later {
 			return err
 		}
 		o.unnamed = true
@@ -196,8 +248,8 @@ func (r *Registry) workOrder(ctx context.Context, org switchboard.OrgID, id swit
 		return err
 	}
 	for last := int64(-1); ; {
-		todo, _, err := r.WorkOrder(ctx, org, id, 100)
-		if err != nil || todo == 0 || todo == last { // held: it waits for a node that looks
+		todo, _, err := r.stepOrder(ctx, org, id, 100, 0) // other deadlines wait for this loop
+		if err != nil || todo == 0 || todo == last {      // held: it waits for a node that looks
 			return err
 		}
 		last = todo

@@ -38,7 +38,7 @@ type Operator struct {
 	Wrap    int64                  `json:"wrap,omitempty"`  // wrap-up lasts until, Redis ms; 0: none
 	Fence   int64                  `json:"fence,omitempty"` // a new sign-in is refused until, Redis ms
 	Leaving *Leaving               `json:"leaving,omitempty"`
-	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8", "monitor:y" -> units (chats, offers) or role
+	Work    map[string]int         `json:"work,omitempty"` // "chat:7", "call:x", "offer:8", "monitor:y" -> units (chats, offers, invites) or role; scripts/parts.lua has the others
 }
 
 // Leaving says that a logout waits for the operator's work to end.
@@ -88,8 +88,21 @@ func (o Operator) View(here bool) switchboard.OperatorView {
 	}
 	v.Chats, v.Calls = o.Busy()
 	v.Others = o.Tasks()
-	v.Offers = len(o.Work) - v.Chats - v.Calls
+	v.Offers = o.holds("offer:")
 	return v
+}
+
+// Parts returns how many chats the operator takes part in and does not hold, as one
+// who is consulted or has joined; they keep an operator in (L-9).
+func (o Operator) Parts() int { return o.holds("consult:") + o.holds("join:") }
+
+func (o Operator) holds(kind string) (n int) {
+	for item := range o.Work {
+		if strings.HasPrefix(item, kind) {
+			n++
+		}
+	}
+	return n
 }
 
 // Entered is what a node learns when it holds a first socket of a person.

@@ -7,7 +7,7 @@ import (
 )
 
 // L-9: what counts as work that a logout waits for, a row each. Chats are met in
-// gateway's tests; consulting in a chat is an item of its own kind.
+// gateway's tests, parts in chats in routing's (TestPartsWhileALogoutWaits).
 func TestRolesThatKeepAnOperatorIn(t *testing.T) {
 	leg := func(role int) func(s *site) func() {
 		return func(s *site) func() {

@@ -67,10 +67,15 @@ func parseNetworks(field string, items []string, everybody bool) (Networks, erro
 // address counts as IPv4 and a zone is ignored. The zero Addr stands for an
 // address that could not be learned and is in no network.
 func (ns Networks) Contains(a netip.Addr) bool {
-	if !a.IsValid() {
-		return false
+	if !a.Is4() { // the common ones are as they are compared
+		if !a.IsValid() {
+			return false
+		}
+		a = a.Unmap().WithZone("")
 	}
-	a = a.Unmap().WithZone("")
+	if len(ns) == 1 {
+		return ns[0].holds(a)
+	}
 	i, found := slices.BinarySearchFunc(ns, a, func(n Network, a netip.Addr) int {
 		return n.from.Compare(a)
 	})
@@ -78,7 +83,7 @@ func (ns Networks) Contains(a netip.Addr) bool {
 		return true
 	}
 	// No overlaps: only the last network that begins before a can hold it.
-	return i > 0 && ns[i-1].Contains(a)
+	return i > 0 && ns[i-1].holds(a)
 }
 
 // Strings returns the networks as text that ParseNetworks reads back as the
@@ -97,7 +102,11 @@ func (n Network) Contains(a netip.Addr) bool {
 	if !a.IsValid() || !n.from.IsValid() {
 		return false
 	}
-	a = a.Unmap().WithZone("")
+	return n.holds(a.Unmap().WithZone(""))
+}
+
+// holds is Contains for an address that is neither mapped nor has a zone.
+func (n Network) holds(a netip.Addr) bool {
 	// Compare alone would place every IPv4 address below every IPv6 one, which
 	// is harmless here because both ends are of one family.
 	return n.from.Compare(a) <= 0 && a.Compare(n.to) <= 0

@@ -19,6 +19,8 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 			r.metrics.offers.WithLabelValues(switchboard.OfferTimeout).Add(float64(reply.Int(0)))
 		}
 		return err
+	case presence.AlarmPart:
+		return r.unansweredInvite(ctx, org, id)
 	case presence.AlarmAgain:
 		_, err := r.call(ctx, org, scriptAgain, nil, id)
 		return err

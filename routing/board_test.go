@@ -74,16 +74,18 @@ func TestBoardEqualsTheFoldedHistory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := strings.SplitN(msg.Payload, "\t", 5)
-			fmt.Sscan(f[1], &at)
-			if f[2] != fmt.Sprint(d.org) || f[3] != "operators" {
-				continue
+			for event := range strings.SplitSeq(msg.Payload, separator) {
+				f := strings.SplitN(event, "\t", 5)
+				fmt.Sscan(f[1], &at)
+				if f[2] != fmt.Sprint(d.org) || f[3] != "operators" {
+					continue
+				}
+				var v switchboard.OperatorView
+				if err := json.Unmarshal([]byte(f[4]), &v); err != nil {
+					t.Fatal(err)
+				}
+				board[v.ID] = viewed(v)
 			}
-			var v switchboard.OperatorView
-			if err := json.Unmarshal([]byte(f[4]), &v); err != nil {
-				t.Fatal(err)
-			}
-			board[v.ID] = viewed(v)
 		}
 		history := map[switchboard.OperatorID]shown{}
 		err = d.reg.Changes(d.ctx, d.org, 0, func(c presence.Change) bool {

@@ -158,6 +158,7 @@ func (c *checker) checkChats() {
 				c.fail("1: chat %d is %s for operator %d, who does not hold %s", id, chat.State, op, item)
 			}
 		}
+		c.checkParts(chat)
 		if c.visitors[string(chat.Visitor)] != fmt.Sprint(id) {
 			c.fail("4: open chat %d is not its visitor's", id)
 		}
@@ -167,6 +168,43 @@ func (c *checker) checkChats() {
 		if _, ok := c.chats[switchboard.ChatID(n)]; err != nil || !ok {
 			c.fail("4: the queue holds chat %s, which is not open", id)
 		}
+	}
+}
+
+// parts are the kinds of work of who takes part in a chat, and their roles.
+var parts = map[string]string{"join": switchboard.RoleJoin, "consult": switchboard.RoleConsult, "unseen": switchboard.RoleMonitor}
+
+// checkParts: invariants 1 and 4 of those who take part in a chat, or are asked to.
+func (c *checker) checkParts(chat Chat) {
+	if chat.State != switchboard.ChatActive && len(chat.With)+len(chat.Invites) > 0 {
+		c.fail("1: %s chat %d has people besides a holder", chat.State, chat.ID)
+	}
+	holds := func(op, item string) bool {
+		n, _ := strconv.ParseInt(op, 10, 64)
+		_, ok := c.ops[switchboard.OperatorID(n)].Work[item]
+		return ok && switchboard.OperatorID(n) != chat.Operator
+	}
+	for op, p := range chat.With {
+		for kind, role := range parts {
+			if holds(op, fmt.Sprintf("%s:%d", kind, chat.ID)) != (role == p.Role) {
+				c.fail("1: operator %s is %s in chat %d, and holds %s or is its holder", op, p.Role, chat.ID, kind)
+			}
+		}
+	}
+	handed := 0
+	for op, v := range chat.Invites {
+		if !holds(op, fmt.Sprintf("invite:%d", chat.ID)) || chat.With[op].Role != "" && v.Kind == "transfer" {
+			c.fail("1: operator %s is invited to chat %d and does not hold that", op, chat.ID)
+		}
+		if !c.alarm(presence.AlarmPart, fmt.Sprintf("%d/%s", chat.ID, op)) {
+			c.fail("4: the invite of operator %s to chat %d has no deadline", op, chat.ID)
+		}
+		if v.Kind == "transfer" {
+			handed++
+		}
+	}
+	if handed > 1 {
+		c.fail("1: chat %d is being handed to %d operators", chat.ID, handed)
 	}
 }
 
@@ -182,13 +220,16 @@ func (c *checker) checkOperators() {
 			case kind == "chat" && (!ok || chat.Operator != id || chat.State != switchboard.ChatActive),
 				kind == "offer" && (!ok || chat.Offers[fmt.Sprint(id)] == "" || chat.State != switchboard.ChatOffered):
 				c.fail("1: operator %d holds %s, the chat says otherwise", id, item)
+			case parts[kind] != "" && (!ok || chat.Role(id) != parts[kind]),
+				kind == "invite" && (!ok || chat.Invites[fmt.Sprint(id)].Token == ""):
+				c.fail("1: operator %d holds %s, the chat says otherwise", id, item)
 			case kind == "call" && !c.alarm("call", fmt.Sprintf("%d/%s", id, rest)):
 				c.fail("4: call %s of operator %d has no lease", rest, id)
 			case kind == "other" && !c.alarm("task", fmt.Sprintf("%d/%s", id, rest)):
 				c.fail("4: work %s of operator %d has no lease", rest, id)
 			}
 		}
-		c.checkFree(op, chats+calls+op.Tasks())
+		c.checkFree(op, chats+calls+op.Parts()+op.Tasks())
 		c.checkIntent(op, chats+calls+op.Tasks())
 		link := c.links[string(switchboard.OperatorPerson(id))]
 		if link == "-" && !c.alarm("grace", switchboard.OperatorPerson(id)) {
@@ -240,13 +281,15 @@ func (c *checker) units(t teamRecord) int {
 
 // checkFree: invariants 2, 3 and 6 of one operator.
 func (c *checker) checkFree(op presence.Operator, work int) {
-	load, back, limit, exclusive := 0, 0, c.limit(op), false
+	load, back, limit, exclusive, over := 0, 0, c.limit(op), false, op.Over || op.Role.Supervises()
 	for item, units := range op.Work {
 		switch kind, id, _ := strings.Cut(item, ":"); kind {
-		case "chat", "offer":
+		case "chat", "offer", "invite":
 			load += units
 			n, _ := strconv.ParseInt(id, 10, 64)
-			if c.chats[switchboard.ChatID(n)].Back == 1 { // a silent chat that came back over the limit
+			chat := c.chats[switchboard.ChatID(n)]
+			over = over || chat.Over == 1 || chat.Invites[fmt.Sprint(op.ID)].Over == 1
+			if chat.Back == 1 { // a silent chat that came back over the limit
 				back += units
 			}
 		case "other": // taken as it is, whatever the limit
@@ -256,7 +299,7 @@ func (c *checker) checkFree(op presence.Operator, work int) {
 			exclusive = exclusive || c.teams[0].CallUnits == 0
 		}
 	}
-	if load-back > limit && !op.Over && !op.Role.Supervises() {
+	if load-back > limit && !over {
 		c.fail("3: operator %d holds %d of %d", op.ID, load, limit)
 	}
 	if op.Leaving != nil && work == 0 {

@@ -36,4 +36,12 @@
 // calls Gap when one is missing, when a subscription was made anew, or when the
 // store is ahead of what was heard; whoever serves the partition then reads
 // again.
+//
+// # Several people in a chat
+//
+// A chat has one holder; others take part in it (Part), and are asked to (Invite).
+// They stand in the chat's record and in their own work, and both end with the time in
+// which somebody holds the chat. A hand-over (Transfer, or Join to hold) is one step
+// from holder to holder; a transfer to a person is an invite until it is accepted.
+// Notes have a key of their own, which nothing that answers a visitor reads.
 package routing

@@ -17,16 +17,17 @@ import (
 //	o:typing:<chat>     zset    person (with '!' when private) -> expiry      12 s after the last mark
 //	o:viewing:<chat>    zset    operator -> expiry                            60 s after the last mark
 //	o:closed:<chat>     string  record of a finished chat (JSON)              retention
+//	o:notes:<chat>      hash    seq -> note; person/client message id -> answer; '#' -> seq    1,000; retention after the last
 //	o:offline           hash    offline messages by id, who left and dealt with them   10,000; retention
 //	o:decided           stream  decisions, with what they were made of        about 10,000 entries
 //	o:last:<n>          hash    visitor -> last operator, in turns of 30 days    0 and 1; each goes 60 days after its beginning
-type chatKeys struct{ log, cmid, typing, viewing, closed string }
+type chatKeys struct{ log, cmid, typing, viewing, closed, notes string }
 
 func keysOf(p presence.Partition, org switchboard.OrgID, chat switchboard.ChatID) chatKeys {
 	id := strconv.FormatInt(int64(chat), 10)
 	return chatKeys{
 		log: p.Key(org, "log:"+id), cmid: p.Key(org, "cmid:"+id), typing: p.Key(org, "typing:"+id),
-		viewing: p.Key(org, "viewing:"+id), closed: p.Key(org, "closed:"+id),
+		viewing: p.Key(org, "viewing:"+id), closed: p.Key(org, "closed:"+id), notes: p.Key(org, "notes:"+id),
 	}
 }
 

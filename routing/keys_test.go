@@ -132,6 +132,9 @@ func tellStory(d *desk, look func(when string), lives func(name string, atMost t
 	for _, kind := range []switchboard.Kind{switchboard.KindTyping, switchboard.KindViewing} {
 		must(d.rt.Mark(ctx, org, op, Mark{Kind: kind, Chat: a.ID, On: true}))
 	}
+	_, err = d.rt.Note(ctx, org, a.Operator, "O", a.ID, "n1", "for colleagues")
+	must(err)
+	lives("notes:1", Retention)
 	look("in a chat")
 	lives("typing:1", 2*TypingFor)
 	lives("viewing:1", 2*ViewingFor)
@@ -152,6 +155,9 @@ func tellStory(d *desk, look func(when string), lives func(name string, atMost t
 	lives("order:9:marks", 30*24*time.Hour)
 	_, err = d.reg.Once(ctx, org, "key", nil, 9)
 	must(err)
+	_, err = d.reg.NewRate(0.01).Take(ctx, org)
+	must(err)
+	lives("rate", 100*time.Second)
 	_, err = d.rt.Close(ctx, org, op, false, a.ID, "done")
 	must(err)
 	must(d.reg.EndCall(ctx, org, a.Operator, "call"))

@@ -2,8 +2,10 @@ package routing
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
@@ -62,4 +64,85 @@ func TestRaceLastChatEndsAgainstANewOffer(t *testing.T) {
 		d.online(1)
 	}
 	d.check()
+}
+
+// L-7: nobody who has vanished, and nothing that never ends, holds a logout for
+// ever. A visitor who is gone ends the chat after the silent time; telephony that is
+// gone ends the call by its lease; what goes on and on is given back after a day,
+// also when the wish to leave is the operator's own. Seen red without the silent
+// deadline (visitor.lua), the lease's (call.lua) and PATIENCE (operator.lua).
+func TestNobodyWhoVanishedHoldsALogout(t *testing.T) {
+	d := newDesk(t)
+	d.operators(1, 4, 1)
+	enter := func(visitor string) switchboard.OperatorID {
+		t.Helper()
+		if _, err := d.reg.Enter(d.ctx, d.org, switchboard.VisitorPerson(visitor), 0); err != nil {
+			t.Fatal(err)
+		}
+		c := d.chat(d.start(visitor).ID)
+		if len(c.Offers) != 1 {
+			t.Fatalf("offers of %s: %v", visitor, c.Offers)
+		}
+		var op switchboard.OperatorID
+		for id, token := range c.Offers {
+			if _, err := fmt.Sscan(id, &op); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.rt.Accept(d.ctx, d.org, op, c.ID, token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return op
+	}
+	calls := func(op switchboard.OperatorID, lease time.Duration) {
+		t.Helper()
+		if err := d.reg.StartCall(d.ctx, d.org, op, "pbx", lease); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chats, stays := enter("gone"), enter("stays")
+	var idle []switchboard.OperatorID
+	for op := switchboard.OperatorID(1); op <= 4; op++ {
+		if op != chats && op != stays {
+			idle = append(idle, op)
+		}
+	}
+	lost, endless := idle[0], idle[1]
+	calls(lost, presence.CallLease)
+	calls(endless, time.Hour)
+	if err := d.reg.NewOrder(d.ctx, d.org, presence.OrderSpec{ID: 1, Operators: []switchboard.OperatorID{chats, lost, endless}, By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.reg.WorkOrder(d.ctx, d.org, 1, 100); err != nil {
+		t.Fatal(err)
+	}
+	if leaving, err := d.reg.SignOut(d.ctx, d.org, stays, presence.SignOutDrain); err != nil || !leaving {
+		t.Fatalf("an own sign-out: leaving %v, %v", leaving, err)
+	}
+	out := func(when string, want ...switchboard.OperatorID) {
+		t.Helper()
+		for op := switchboard.OperatorID(1); op <= 4; op++ {
+			if rec := d.operator(op); rec.Out != slices.Contains(want, op) {
+				t.Errorf("%s: operator %d is out: %v, leaving %+v", when, op, rec.Out, rec.Leaving)
+			}
+		}
+		d.check()
+	}
+	out("at first")
+	if err := d.reg.Leave(d.ctx, d.org, switchboard.VisitorPerson("gone"), 0, func() bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	d.ring()
+	d.warp(presence.CallLease)
+	out("after the lease", lost)
+	d.warp(SilentAfter)
+	out("after the silent time", lost, chats)
+	for range 25 {
+		calls(endless, time.Hour)
+		d.warp(56 * time.Minute)
+	}
+	out("within the day", lost, chats)
+	calls(endless, time.Hour)
+	d.warp(56 * time.Minute)
+	out("after it", lost, chats, endless, stays)
 }

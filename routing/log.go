@@ -103,6 +103,8 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (St
 	case "FORBIDDEN":
 		// The same answer as for a chat that is not there: ids must not be probed.
 		return Stored{}, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	case "NOTES":
+		return Stored{}, switchboard.Errorc(switchboard.CodeForbidden, "you are not seen in this chat; write a note, or join it")
 	case "BEHIND":
 		return Stored{}, &switchboard.Error{Code: switchboard.CodeConflict, Field: "seen", Message: "others wrote since; read what they said, then send again"}
 	case "FULL":

@@ -162,7 +162,11 @@ back(KEYS[2], function(c)
   redis.call('DEL', log)
   for _, e in ipairs(all) do redis.call('XADD', log, e[1], 'at', int(e[2][2] - by), 'm', e[2][4]) end
 end)
-back(KEYS[3], fields('since', 'wrap', 'lost'))
+local op = fields('since', 'wrap', 'lost')
+back(KEYS[3], function(rec)
+  op(rec)
+  for id, at in pairs(rec.leaving and rec.leaving.cuts or {}) do rec.leaving.cuts[id] = at - by end
+end)
 back(KEYS[4], function(tm)
   for _, g in pairs(tm.groups or {}) do g.u = g.u - by end
 end)

@@ -31,34 +31,46 @@ type Event struct {
 	Body  []byte
 }
 
-// take reads one message of the bus and hands it on; false: it was our own echo.
+// separator stands between what one step of the store tells a node; no JSON has it
+// (operator.lua, publish).
+const separator = "\x1e"
+
+// take reads one message of the bus and hands on what is in it, in order; false: it
+// was our own echo.
 func (l *lane) take(m *redis.Message) bool {
 	if m.Payload == "echo" {
 		return false
 	}
-	l.b.m.nudges.Inc()
-	if p, ok := l.byName[m.Channel]; ok {
-		l.takeNudge(p, m.Payload)
-		return true
+	p, nudge := l.byName[m.Channel]
+	for line := range strings.SplitSeq(m.Payload, separator) {
+		l.b.m.nudges.Inc()
+		if nudge {
+			l.takeNudge(p, line)
+		} else {
+			l.takeEvent(m.Channel, line)
+		}
 	}
-	f := strings.SplitN(m.Payload, "\t", 5) // gen ctr org topic body
+	return true
+}
+
+func (l *lane) takeEvent(channel, payload string) {
+	f := strings.SplitN(payload, "\t", 5) // gen ctr org topic body
 	if len(f) != 5 {
-		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
-		return true
+		l.b.log.Error("a broadcast could not be read", "channel", channel)
+		return
 	}
 	org, e1 := strconv.ParseInt(f[2], 10, 64)
 	ctr, e2 := strconv.ParseInt(f[1], 10, 64)
 	if e1 != nil || e2 != nil {
-		l.b.log.Error("a broadcast could not be read", "channel", m.Channel)
-		return true
+		l.b.log.Error("a broadcast could not be read", "channel", channel)
+		return
 	}
 	if f[3] == "gen" { // a server has changed: nobody's event
-		l.b.reg.Noticed(m.Channel, f[0])
-		return true
+		l.b.reg.Noticed(channel, f[0])
+		return
 	}
-	l.counted(m.Channel, told{f[0], ctr})
+	l.counted(channel, told{f[0], ctr})
 	l.b.to.Event(Event{Org: switchboard.OrgID(org), Topic: f[3], Ctr: ctr, Body: []byte(f[4])})
-	return true
 }
 
 // told is the number of a partition's broadcast, within a generation.

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/switchboard/switchboard"
 )
 
-// Accept takes the chat of an offer. Errors: CodeConflict when the offer is over
+// Accept takes the chat of an offer, or the invite to one. Errors: CodeConflict when the offer is over
 // or was never this operator's, and names who has the chat; CodeClosed when the
 // chat is.
 func (r *Router) Accept(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, chat switchboard.ChatID, token string) (Chat, error) {
+	if strings.HasPrefix(token, inviteToken) {
+		return r.come(ctx, org, op, chat, token)
+	}
 	reply, err := r.call(ctx, org, scriptAccept, nil, int64(op), int64(chat), token)
 	if err != nil {
 		return Chat{}, err
@@ -46,9 +50,13 @@ func taken(field, what string, op int64, name string) error {
 	return &switchboard.Error{Code: switchboard.CodeConflict, Field: field, Message: what}
 }
 
-// Decline refuses an offer; the chat goes on to somebody else from its old place.
+// Decline refuses an offer; the chat goes on to somebody else from its old place. Of
+// an invite the chat stays whose it is.
 // Errors: CodeConflict when the offer is over.
 func (r *Router) Decline(ctx context.Context, org switchboard.OrgID, op switchboard.OperatorID, chat switchboard.ChatID, token string) error {
+	if strings.HasPrefix(token, inviteToken) {
+		return r.stay(ctx, org, op, chat, token)
+	}
 	reply, err := r.call(ctx, org, scriptDecline, nil, int64(op), int64(chat), token, switchboard.OfferDeclined)
 	if err != nil {
 		return err

@@ -29,18 +29,20 @@ func (d *desk) ears() *ear {
 	go func() {
 		defer close(done)
 		for m := range sub.Channel() {
-			f := strings.SplitN(m.Payload, "\t", 6)
-			if len(f) == 6 && strings.Contains(f[5], `"offer.gone"`) {
-				var gone struct {
-					Chat   switchboard.ChatID
-					Reason string
+			for nudge := range strings.SplitSeq(m.Payload, separator) {
+				f := strings.SplitN(nudge, "\t", 6)
+				if len(f) == 6 && strings.Contains(f[5], `"offer.gone"`) {
+					var gone struct {
+						Chat   switchboard.ChatID
+						Reason string
+					}
+					if err := json.Unmarshal([]byte(f[5]), &gone); err != nil {
+						d.t.Error(err)
+					}
+					e.mu.Lock()
+					e.gone[gone.Chat] = append(e.gone[gone.Chat], gone.Reason)
+					e.mu.Unlock()
 				}
-				if err := json.Unmarshal([]byte(f[5]), &gone); err != nil {
-					d.t.Error(err)
-				}
-				e.mu.Lock()
-				e.gone[gone.Chat] = append(e.gone[gone.Chat], gone.Reason)
-				e.mu.Unlock()
 			}
 		}
 	}()

@@ -100,8 +100,11 @@ type Chat struct {
 	Token    string                 `json:"token"`  // of the offer that was taken, or of Operator's
 	Offers   map[string]string      `json:"offers"` // operators who are asked -> offer token
 	Declined map[string]int64       `json:"declined"`
-	Tries    int                    `json:"tries"` // operators it was given to so far
-	Past     map[string]int         `json:"ops"`   // operators who hold or held it
+	With     map[string]Part        `json:"with"`    // operators who take part and do not hold it
+	Invites  map[string]Invite      `json:"invites"` // operators who are asked to
+	Over     int                    `json:"over"`    // 1: its holder got it over their limit, by permission
+	Tries    int                    `json:"tries"`   // operators it was given to so far
+	Past     map[string]int         `json:"ops"`     // operators who hold or held it
 	Reason   string                 `json:"reason"`
 	Closed   int64                  `json:"closed"`
 	Lost     int                    `json:"lost"`    // 1: its operator is gone for longer than the grace

@@ -56,6 +56,14 @@ var (
 	scriptDoors      = matching("doors")
 	scriptAdvise     = matching("advise")
 
+	scriptTransfer = matching("people", "transfer")
+	scriptInvite   = matching("people", "invite")
+	scriptCome     = matching("people", "come")
+	scriptStay     = matching("people", "stay")
+	scriptJoin     = matching("people", "join")
+	scriptPart     = matching("people", "part")
+	scriptNote     = presence.NewScript("note", source("note"))
+
 	scriptOffline     = presence.NewScript("offline", presence.Prelude(), source("offline"))
 	scriptOfflineDone = presence.NewScript("offline done", presence.Prelude(), source("offlinedone"))
 

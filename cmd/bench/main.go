@@ -1,5 +1,5 @@
 // Command bench measures what Switchboard promises of speed and size, each time
-// beside a floor in the same run: idle, storm, fanout, chat and logout (make bench-idle
+// beside a floor in the same run: idle, storm, fanout, chat, logout and routing (make bench-idle
 // and so on). It starts its own Redis, nodes and crowds as processes: the same
 // binary with the hidden commands node, bare and crowd. Exit status: 0 all
 // bounds hold, 1 a bound is broken, 2 it could not be run.
@@ -26,7 +26,7 @@ func main() {
 
 // benches are what may be asked for; the others are what it starts itself.
 var benches = map[string]func(ctx context.Context, b *bench) error{
-	"idle": idle, "storm": storm, "fanout": fanout, "chat": chat, "logout": logout,
+	"idle": idle, "storm": storm, "fanout": fanout, "chat": chat, "logout": logout, "routing": routed,
 }
 
 func run(ctx context.Context, args []string) int {
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string) int {
 	f.StringVar(&b.profile, "profile", "", "folder to write a processor profile of each node to")
 	do, ok := benches[name]
 	if !ok || f.Parse(args) != nil || f.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: bench idle|storm|fanout|chat|logout [-small] [-settle 60s] [-json file]")
+		fmt.Fprintln(os.Stderr, "usage: bench idle|storm|fanout|chat|logout|routing [-small] [-settle 60s] [-json file]")
 		return 2
 	}
 	if b.small {

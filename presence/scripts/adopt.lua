@@ -1,12 +1,14 @@
 -- adopt: which server is this, and is it the one the partition was written on?
 -- (sent as EVAL on one connection by identity.go, which then loads the others)
--- KEYS 1 meta; 2 live   ARGV 1 PUBLISH | SPUBLISH; 2 ms in which nobody is matched after a rise
+-- KEYS 1 meta; 2 live   ARGV 1 PUBLISH | SPUBLISH; 2 ms in which nobody is matched after a rise;
+--   3 the generation that the caller knows, 0 for none
 -- Returns {identity, gen, '1' when gen was raised here, connected replicas}
 -- Stays true: gen is never used twice, not even after the store was emptied: it
 --   is at least the seconds since 2025. A partition on a server that it was not
 --   written on has a new gen before anything is written there. Until every
 --   incarnation that was live has asserted what it holds (asserted.lua), or the
---   time is over, no chat is matched: what looks free may be taken.
+--   time is over, no chat is matched: what looks free may be taken. A partition that
+--   somebody knows and that is not here any more has a rise too, until its time.
 local server, copies, whole = 'demo', '0', pcall(redis.call, 'INFO', 'replication')
 if whole then -- the demo store has no replication and no such answer in scripts
   local repl = redis.call('INFO', 'replication')
@@ -20,11 +22,13 @@ local m = redis.call('HMGET', KEYS[1], 'gen', 'srv')
 if m[1] and m[2] == server then return {server, m[1], '0', copies} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local gen = math.max((tonumber(m[1]) or 0) + 1, clock[1] - 1735689600)
+local known = m[1] or ARGV[3] ~= '0'
+local gen = math.max((tonumber(m[1]) or 0) + 1, ARGV[3] + 1, clock[1] - 1735689600)
 gen = string.format('%.0f', gen)
 redis.call('HSET', KEYS[1], 'gen', gen, 'srv', server)
-if m[1] then
-  redis.call('HSET', KEYS[1], 'hold', string.format('%.0f', now + ARGV[2]), 'awaited', redis.call('SCARD', KEYS[2]))
+if known then
+  redis.call('HSET', KEYS[1], 'hold', string.format('%.0f', now + ARGV[2]))
+  if m[1] then redis.call('HSET', KEYS[1], 'awaited', redis.call('SCARD', KEYS[2])) end -- else nobody knows for whom
   redis.call(ARGV[1], string.sub(KEYS[1], 1, -5) .. 'bc', gen .. '\t0\t0\tgen\t')
 end
-return {server, gen, m[1] and '1' or '0', copies}
+return {server, gen, known and '1' or '0', copies}

@@ -30,7 +30,7 @@ if rec.account == 2 then return reply('GONE') end
 local held = rec.work and rec.work[item]
 if not held then
   if rec.leaving then return reply('LEAVING') end
-  if rec.out or not redis.call('HGET', LINK, 'o' .. rec.id) then return reply('OFFLINE') end
+  if rec.out or not linkOf('o' .. rec.id) then return reply('OFFLINE') end
   local n = tally(rec)
   if n.call + (n.monitor or 0) >= 16 then return reply('FULL') end
   if rec.wrap and role ~= 5 then

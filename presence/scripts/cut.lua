@@ -5,6 +5,10 @@
 --   signs out (L-7); nobody is out with work.
 local alarm = 'cut/' .. org .. '/' .. ARGV[3]
 if not rung(alarm) then return reply('OK', '0') end
+if HOLD > NOW then -- a chat that has ended, or the order's end, is yet to be asserted (adopt.lua)
+  redis.call('ZADD', DUE, int(HOLD), alarm)
+  return reply('OK', '0')
+end
 redis.call('ZREM', DUE, alarm)
 local rec = open(ARGV[3])
 local l, by, at = rec and rec.leaving or {}, nil, nil

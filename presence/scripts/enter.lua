@@ -3,7 +3,8 @@
 --   when all connections here are idle; 6 '1' when the person comes, '0' when a
 --   node asserts whom it holds
 -- Returns OK, record JSON ('' for a visitor), back ('1' when the person was
---   offline before), ids of open network orders ('' or 'a,b'), ms after which who
+--   offline before), ids of network orders to be checked against ('a,b'; commas
+--   may stand alone), ms after which who
 --   does nothing is idle (0: never), now, '1' when the person holds something that
 --   a snapshot must show ('0': there is none to ask for)
 --   | OUT: the token is older than a logout | BARRED, ms: an order refuses a new
@@ -14,7 +15,7 @@
 --   repeating it writes nothing.
 local person, minted = ARGV[3], tonumber(ARGV[4])
 local id = string.match(person, '^o(%d+)$')
-local link = redis.call('HGET', LINK, person)
+local link = linkOf(person)
 local here = link and string.find(',' .. link .. ',', ',' .. inc .. ',', 1, true)
 local rec
 if id then
@@ -26,7 +27,9 @@ if id then
   if rec.fence and rec.fence > NOW then return reply('BARRED', int(rec.fence - NOW)) end
   if minted <= floor then return reply('OUT') end
 end
-local orders, idle = redis.call('HGET', ORDER, 'open') or '', id and team(0) and team(0).idle_ms or 0
+local lists = redis.call('HMGET', ORDER, 'open', 'late')
+local late = link and lists[2] or '' -- only who was here when the order was given may have been overlooked
+local orders, idle = (lists[1] or '') .. ',' .. late, id and team(0) and team(0).idle_ms or 0
 local function holds()
   if rec then return (rec.work or rec.leaving) and '1' or '0' end
   return redis.call('HEXISTS', VIS, person) == 1 and '1' or '0'
@@ -34,7 +37,7 @@ end
 if here and not (rec and rec.out) then return reply('OK', rec and cjson.encode(rec) or '', '0', orders, idle, int(NOW), holds()) end
 
 if not here then
-  redis.call('HSET', LINK, person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
+  setLink(person, (link and link ~= '-') and (link .. ',' .. inc) or inc)
   redis.call('SADD', OWN, org .. '/' .. person)
 end
 redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)

@@ -12,7 +12,7 @@ if tonumber(ARGV[4]) > 0 then
   return reply('OK', '0')
 end
 redis.call('ZREM', DUE, alarm)
-if redis.call('HGET', LINK, person) ~= '-' then return reply('OK', '0') end
+if linkOf(person) ~= '-' then return reply('OK', '0') end
 local id = string.match(person, '^o(%d+)$')
 offline(person, id and open(id))
 return reply('OK', '1')

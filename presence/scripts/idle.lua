@@ -11,7 +11,7 @@ if ARGV[4] == 'ring' then
 end
 local rec = open(ARGV[3])
 if not rec then return reply('OK') end
-local link = redis.call('HGET', LINK, 'o' .. ARGV[3])
+local link = linkOf('o' .. ARGV[3])
 if ARGV[4] ~= 'ring' then
   if not string.find(',' .. (link or '') .. ',', ',' .. inc .. ',', 1, true) then return reply('OK') end
   intents.doze(rec, inc, ARGV[4] == '1')

@@ -30,6 +30,14 @@ local function cause(rec, from, to)
   if from == 'Offline' then return 'connected' end
   return (to == 'In-chat' or to == 'In-call' or to == 'Wrap-up') and 'work' or 'work ended'
 end
+-- held is the work that a status stands for: the one with the lowest id of several.
+local function held(rec, status)
+  local kind, first = status == 'In-chat' and 'chat:' or status == 'In-call' and 'call:', nil
+  for item in pairs(kind and rec.work or {}) do
+    if string.sub(item, 1, 5) == kind and (not first or #item < #first or (#item == #first and item < first)) then first = item end
+  end
+  return first
+end
 function intents.record(rec, status)
   local was, now, from, n = seen[rec.id] or rec.intent, rec.intent, rec.shown or 'Offline', notes[rec.id]
   notes[rec.id], seen[rec.id] = nil, rec.intent
@@ -37,8 +45,10 @@ function intents.record(rec, status)
   n = n or {source = 'system', by = '', why = status ~= from and cause(rec, from, status) or 'restored'}
   if was == now then was, now = '', '' end
   if status == from then from, status = '', '' end
-  redis.call('XADD', HISTORY, 'MAXLEN', '~', 200000, '*', 'op', int(rec.id), 'i0', was, 'i1', now, 's0', from, 's1', status,
-    'p', n.pend or '', 'src', n.source, 'by', n.by, 'why', n.why)
+  local fields = {'op', int(rec.id), 'i0', was, 'i1', now, 's0', from, 's1', status, 'p', n.pend or '', 'src', n.source, 'by', n.by, 'why', n.why}
+  local item = held(rec, status)
+  if item then fields[#fields + 1] = 'w'; fields[#fields + 1] = item end
+  redis.call('XADD', HISTORY, 'MAXLEN', '~', 200000, '*', unpack(fields))
 end
 
 local function arm(rec) -- the deadline of a temporary status
@@ -192,7 +202,7 @@ function intents.doze(rec, i, on)
 end
 -- nap makes a person Away of whom every connection is idle and who has no work.
 function intents.nap(rec)
-  local link, n = redis.call('HGET', LINK, 'o' .. int(rec.id)), tally(rec)
+  local link, n = linkOf('o' .. int(rec.id)), tally(rec)
   if rec.idle and link and link ~= '-' and n.chat + n.call + n.other == 0 and idleAfter() > 0 and not awake(rec, link) then
     intents.cover(rec, AWAY, 'idle')
   end

@@ -6,7 +6,7 @@
 local gone, grace, ended = ARGV[3], tonumber(ARGV[4]), 0
 for k = 5, #ARGV do
   local person = ARGV[k]
-  local link = redis.call('HGET', LINK, person)
+  local link = linkOf(person)
   local id = string.match(person, '^o(%d+)$')
   local rec = id and open(id)
   redis.call('SREM', OWN, org .. '/' .. person)
@@ -17,12 +17,12 @@ for k = 5, #ARGV do
   if had then
     ended = ended + 1
     if #kept > 0 then
-      redis.call('HSET', LINK, person, table.concat(kept, ','))
+      setLink(person, table.concat(kept, ','))
       if rec then settle(rec) end
     elseif grace == 0 or (rec and rec.out) then
       offline(person, rec)
     else
-      redis.call('HSET', LINK, person, '-')
+      setLink(person, '-')
       later(grace, 'grace/' .. org .. '/' .. person)
       if rec then settle(rec) end
     end

@@ -30,18 +30,42 @@ local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
 -- is not idle, LOAD (bits 35..42) for the units held, turns (bits 0..34).
 local BAND, LATE, BUSY, LOAD = 17592186044416, 8796093022208, 4398046511104, 34359738368
 
-local function int(n) return string.format('%.0f', n) end
-local function reply(status, ...) return {status, GEN, CTR, WAKE, ...} end
+local digits = {} -- by -n: the store in memory would make room for all positive ones below
+local function int(n) -- formatting a number costs as much as a command
+  local s = digits[-n]
+  if not s then
+    s = string.format('%.0f', n)
+    digits[-n] = s
+  end
+  return s
+end
+-- What a step tells, and the turns it takes, are sent and counted once, when it
+-- replies: every return of a script is a reply.
+local boxes, posts, casts, waits, turns, turn0 = {}, {}, {}, false, 0, 0
+local send
+local function reply(status, ...)
+  send()
+  return {status, GEN, CTR, WAKE, ...}
+end
 local function get(key, field)
   local raw = redis.call('HGET', key, field)
   return raw and cjson.decode(raw) or nil
 end
 local function put(key, field, value) redis.call('HSET', key, field, cjson.encode(value)) end
 -- putChat stores a chat under its next revision: after a rollback the higher one
--- of two copies is the later one (routing/scripts/restore.lua).
+-- of two copies is the later one (routing/scripts/restore.lua). encoded returns a
+-- chat's JSON: what was stored, unless the chat has another revision by now. So no
+-- field may change between putChat and a frame that carries the record.
+local written = {}
 local function putChat(c)
   c.rev = (c.rev or 0) + 1
-  put(CHAT, c.id, c)
+  local raw = cjson.encode(c)
+  written[c] = {rev = c.rev, raw = raw}
+  redis.call('HSET', CHAT, int(c.id), raw)
+end
+local function encoded(c)
+  local w = written[c]
+  return w and w.rev == c.rev and w.raw or cjson.encode(c)
 end
 local function later(ms, member) redis.call('ZADD', DUE, int(NOW + ms), member) end
 local function rung(member) -- is this deadline due? It is kept until finished.
@@ -49,27 +73,81 @@ local function rung(member) -- is this deadline due? It is kept until finished.
   return at and tonumber(at) <= NOW
 end
 
+-- linkOf and setLink are the only ways to link: a person's incarnations, "-" in
+-- grace, or false.
+local links = {}
+local function linkOf(person)
+  local link = links[person]
+  if link == nil then
+    link = redis.call('HGET', LINK, person)
+    links[person] = link
+  end
+  return link
+end
+local function setLink(person, link)
+  links[person] = link
+  if link then redis.call('HSET', LINK, person, link) else redis.call('HDEL', LINK, person) end
+end
+-- nextTurn counts the organization's turns: who is given work, or ends some.
+local function nextTurn()
+  if turns == 0 then turn0 = tonumber(redis.call('HGET', ORG, 'turn') or '0') end
+  turns = turns + 1
+  return turn0 + turns
+end
+
 -- tell nudges every incarnation that holds a socket of one of the persons: one
--- message per incarnation, numbered, so that a node notices a lost one.
-local function tell(persons, class, frame)
+-- nudge per incarnation, numbered, so that a node notices a lost one. record is what
+-- the nodes keep of it (class 's' and 'k').
+local function tell(persons, class, frame, record)
   if type(frame) == 'table' then frame = cjson.encode(frame) end
   local at, order = {}, {}
   for _, person in ipairs(persons) do
-    for i in string.gmatch(redis.call('HGET', LINK, person) or '', '%d+') do
+    for i in string.gmatch(linkOf(person) or '', '%d+') do
       if at[i] then at[i] = at[i] .. ',' .. person else at[i] = person; order[#order + 1] = i end
     end
   end
   for _, i in ipairs(order) do
-    local seq = redis.call('HINCRBY', IQ, i, 1)
-    redis.call('PUBLISH', CHANNEL .. 'in:' .. i, table.concat({GEN, seq, org, at[i], class, frame}, '\t'))
+    if not posts[i] then
+      posts[i] = {}
+      boxes[#boxes + 1] = i
+    end
+    table.insert(posts[i], {org, at[i], class, frame, record})
   end
 end
 -- cast tells every node that serves this partition.
-local function cast(topic, frame)
-  CTR = tostring(redis.call('HINCRBY', META, 'ctr', 1))
-  redis.call('PUBLISH', CHANNEL .. 'bc', table.concat({GEN, CTR, org, topic, frame}, '\t'))
+local function cast(topic, frame) casts[#casts + 1] = {org, topic, frame} end
+local function castQueue() waits = true end -- how many wait when the step is over
+
+-- publish sends numbered nudges or events, from a number on, at most 32 in one
+-- message: nodes take them apart at the separator, which no JSON has (routing/nudge.go).
+-- It puts all together in one go: Lua hashes every string that it makes.
+local function publish(channel, list, n)
+  for first = 1, #list, 32 do
+    local out = {}
+    for k = first, math.min(first + 31, #list) do
+      if k > first then out[#out + 1] = '\30' end
+      out[#out + 1] = GEN
+      out[#out + 1] = '\t' .. int(n + k - 1)
+      for _, part in ipairs(list[k]) do
+        out[#out + 1] = '\t'
+        out[#out + 1] = part
+      end
+    end
+    redis.call('PUBLISH', channel, table.concat(out))
+  end
 end
-local function castQueue() cast('queue', '{"t":"queue","waiting":' .. redis.call('ZCARD', QUEUE) .. '}') end
+send = function()
+  if turns > 0 then redis.call('HINCRBY', ORG, 'turn', turns) end
+  for _, i in ipairs(boxes) do
+    publish(CHANNEL .. 'in:' .. i, posts[i], redis.call('HINCRBY', IQ, i, #posts[i]) - #posts[i] + 1)
+  end
+  if waits then cast('queue', '{"t":"queue","waiting":' .. redis.call('ZCARD', QUEUE) .. '}') end
+  if #casts > 0 then
+    local ctr = redis.call('HINCRBY', META, 'ctr', #casts)
+    CTR = int(ctr)
+    publish(CHANNEL .. 'bc', casts, ctr - #casts + 1)
+  end
+end
 
 local teams = {}
 local function team(id)
@@ -78,13 +156,15 @@ local function team(id)
   return teams[id]
 end
 
+-- scope: what follows sees what stands above
+
 -- tally counts work: pieces by kind, and the units that all of it takes.
 local function tally(rec)
   local n = {chat = 0, call = 0, offer = 0, other = 0, units = 0}
   for item, units in pairs(rec.work or {}) do
     local kind = string.match(item, '^%a+')
     n[kind] = (n[kind] or 0) + 1
-    if kind == 'chat' or kind == 'offer' or kind == 'other' then n.units = n.units + units end
+    if kind == 'chat' or kind == 'offer' or kind == 'invite' or kind == 'other' then n.units = n.units + units end
   end
   local base = n.call > 0 and team(0)
   if base and base.call_units then n.units = n.units + n.call * base.call_units end
@@ -93,20 +173,21 @@ end
 -- KEEPS is the table of roles: which work keeps an operator in while a logout
 -- waits (docs/protocol.md, "What counts as work"). A call is work in any of its
 -- roles: talking, on hold, a conference or a consult leg. All else ends with the
--- sign-out: offers, monitoring, wrap-up.
-local KEEPS = {'chat', 'call', 'consult', 'other'} -- other: of an outside system (task.lua)
+-- sign-out: offers, invites, monitoring, wrap-up.
+local KEEPS = {'chat', 'call', 'consult', 'join', 'other'} -- other: of an outside system (task.lua)
 local function busy(n)
   for _, kind in ipairs(KEEPS) do if (n[kind] or 0) > 0 then return true end end
   return false
 end
+local function chats(n) return n.chat + (n.consult or 0) + (n.join or 0) end -- held, or taken part in
 local function outward(rec, link, n)
   if not link or rec.out then return 'Offline' end
   if n.call > 0 then return 'In-call' end
-  if n.chat > 0 then return 'In-chat' end
+  if chats(n) > 0 then return 'In-chat' end
   if rec.wrap then return 'Wrap-up' end
   return rec.intent
 end
-local intents = {} -- intent.lua
+local intents, parts = {}, {} -- intent.lua, parts.lua
 -- takes: does the intent mean work? Available does, and what team 0 maps on purpose.
 local function takes(rec)
   if rec.intent == 'Available' then return true end
@@ -162,15 +243,24 @@ end
 -- full (FULL: never picked, counted for estimates) or at work without being able to
 -- take a chat now (STAFF: the team is staffed); or nowhere.
 local FULL, STAFF = -1, -2
-local function list(rec, group, tm, n, able, room, work)
-  local member = int(group) .. ':' .. rec.id
+-- listing adds to lists (of ZADD, of ZREM) what list does.
+local function listing(lists, rec, group, tm, n, able, room, work)
+  local member, at = int(group) .. ':' .. int(rec.id), lists[able and 1 or work and 1 or 2]
   if able and room then
-    redis.call('ZADD', FREE, int(group * BAND + score(rec, tm, n)), member)
+    at[#at + 1] = int(group * BAND + score(rec, tm, n))
   elseif able or work then
-    redis.call('ZADD', FREE, int(-group * BAND + (able and FULL or STAFF)), member)
-  else
-    redis.call('ZREM', FREE, member)
+    at[#at + 1] = int(-group * BAND + (able and FULL or STAFF))
   end
+  at[#at + 1] = member
+end
+local function relist(lists) -- what listing has put together: added, removed
+  if lists[1][1] then redis.call('ZADD', FREE, unpack(lists[1])) end
+  if lists[2][1] then redis.call('ZREM', FREE, unpack(lists[2])) end
+end
+local function list(...)
+  local lists = {{}, {}}
+  listing(lists, ...)
+  relist(lists)
 end
 -- unlist takes an operator off every group of their teams.
 local function unlist(rec)
@@ -197,9 +287,15 @@ local function view(rec, link, n)
     next = rec.pend and rec.pend.i or nil, takes = answers(rec, link) or nil}
 end
 local function mark(rec, link, n)
-  return table.concat({rec.name, rec.role, rec.account, table.concat(rec.teams or {}, ','), outward(rec, link, n),
-    rec.intent, rec.version, n.chat, n.call, n.offer, n.other, tostring(link and not rec.out), tostring(rec.leaving ~= nil),
-    rec.till or '', rec.pend and rec.pend.i or ''}, '|')
+  return {rec.name, rec.role, rec.account, rec.teams and table.concat(rec.teams, ',') or '', outward(rec, link, n),
+    rec.intent, rec.version, n.chat, n.call, n.offer, n.other, (link and not rec.out) and true or false, rec.leaving ~= nil,
+    rec.till or '', rec.pend and rec.pend.i or ''}
+end
+local function same(a, b)
+  for k = 1, 15 do
+    if not a or a[k] ~= b[k] then return false end
+  end
+  return true
 end
 
 local before = {} -- how each opened operator looked when the script began
@@ -207,7 +303,7 @@ local function open(id)
   local rec = get(OP, id)
   if not rec then return nil end
   if not before[rec.id] then
-    before[rec.id] = mark(rec, redis.call('HGET', LINK, 'o' .. id), tally(rec))
+    before[rec.id] = mark(rec, linkOf('o' .. id), tally(rec))
     intents.open(rec)
   end
   return rec
@@ -231,7 +327,7 @@ local function release(rec, cid, reason)
   c.offers[int(rec.id)] = nil
   if next(c.offers) then return putChat(c) end -- others are asked still
   redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. cid)
-  c.state, c.offers = 'waiting', nil
+  c.state, c.offers, c.over = 'waiting', nil, nil
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, cid)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
@@ -240,8 +336,9 @@ local function release(rec, cid, reason)
 end
 local function releaseAll(rec, reason)
   for item in pairs(rec.work or {}) do
-    local cid = string.match(item, '^offer:(.+)')
-    if cid then release(rec, cid, reason) end
+    local kind, cid = string.match(item, '^(%a+):(.+)')
+    if kind == 'offer' then release(rec, cid, reason) end
+    if kind == 'invite' then parts.uninvite(rec, cid, reason) end
   end
 end
 
@@ -250,7 +347,8 @@ end
 local function giveBack(rec, cid)
   local c = get(CHAT, cid)
   if not c or c.state ~= 'active' or c.op ~= rec.id then return end
-  c.state, c.op, c.token, c.opname = 'waiting', nil, nil, nil
+  c.state, c.op, c.token, c.opname, c.over = 'waiting', nil, nil, nil, nil
+  parts.disband(c, 'moved')
   local low = c.group * BAND
   local first = redis.call('ZRANGEBYSCORE', QUEUE, int(low), '(' .. int(low + BAND), 'WITHSCORES', 'LIMIT', 0, 1)
   if first[1] then c.score = int(math.max(low, math.min(tonumber(c.score), tonumber(first[2]) - 1))) end
@@ -261,7 +359,7 @@ local function giveBack(rec, cid)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
   WAKE = '1'
   tell({c.visitor}, 'k', cjson.encode({t = 'chat', chat = c.id, state = 'waiting', team = c.team, since = c.since,
-    place = redis.call('ZCOUNT', QUEUE, int(c.group * BAND), c.score)}) .. '\t' .. cjson.encode(c))
+    place = redis.call('ZCOUNT', QUEUE, int(c.group * BAND), c.score)}), encoded(c))
   castQueue()
 end
 -- empty ends all work of an operator who goes: offers and chats go back, legs of
@@ -275,6 +373,7 @@ local function empty(rec)
     local kind, id = string.match(item, '^(%a+):(.+)$')
     if drop(rec, item) then
       if kind == 'chat' then giveBack(rec, id) end
+      if kind == 'join' or kind == 'consult' or kind == 'unseen' then parts.out(rec, id, 'signed out') end
       if kind == 'call' or kind == 'monitor' then redis.call('ZREM', DUE, 'call/' .. org .. '/' .. rec.id .. '/' .. id) end
       if kind == 'other' then redis.call('ZREM', DUE, 'task/' .. org .. '/' .. rec.id .. '/' .. id) end
     end
@@ -283,13 +382,14 @@ end
 
 -- report tells watchers that an order has moved on; they read how far.
 local function report(id) cast('logouts', id) end
--- shut takes an order off the list that newcomers are checked against.
-local function shut(id)
+-- shut takes an order off a list that people who connect are checked against:
+-- 'open' for everybody, 'late' for who was here before (ordermore.lua).
+local function shut(id, list)
   local kept = {}
-  for o in string.gmatch(redis.call('HGET', ORDER, 'open') or '', '%d+') do
+  for o in string.gmatch(redis.call('HGET', ORDER, list) or '', '%d+') do
     if o ~= id then kept[#kept + 1] = o end
   end
-  redis.call('HSET', ORDER, 'open', table.concat(kept, ','))
+  redis.call('HSET', ORDER, list, table.concat(kept, ','))
 end
 local function note(what, rec, order, why)
   redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', what, 'who', rec.id, 'order', order, 'why', why or '')
@@ -301,6 +401,7 @@ end
 -- many ms from now a new sign-in is refused. What work is left is the caller's.
 local function signOut(rec, reason, order, fence)
   releaseAll(rec, 'withdrawn')
+  parts.all(rec, 'signed out')
   redis.call('ZREM', DUE, 'wrap/' .. org .. '/' .. rec.id)
   rec.floor = math.max((rec.floor or 0) + 1, NOW)
   local leaving, fencer = rec.leaving or {}, order
@@ -321,19 +422,21 @@ local function signOut(rec, reason, order, fence)
   tell({'o' .. rec.id}, 'c', {t = 'logout', order = order, reason = reason, floor = rec.floor, back_ms = fence})
 end
 -- leave marks an operator whose work a logout waits for. An order may say for how
--- long: then the work is given back ('cut', scripts/cut.lua).
+-- long: then the work is given back ('cut', scripts/cut.lua). Nothing waits for
+-- longer than PATIENCE that nobody gave a longer time: telephony that renews a
+-- call for ever must not hold a logout for ever.
+local PATIENCE = 86400000 -- a day
 local function leave(rec, id, reason, within, fence)
+  within = within or PATIENCE
   local l = rec.leaving or {orders = {}, reason = reason, at = NOW}
   table.insert(l.orders, id)
   if fence and fence > 0 then
     l.fences = l.fences or {}
     l.fences[int(id)] = fence
   end
-  if within then
-    l.cuts = l.cuts or {}
-    l.cuts[int(id)] = NOW + within
-    redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
-  end
+  l.cuts = l.cuts or {}
+  l.cuts[int(id)] = NOW + within
+  redis.call('ZADD', DUE, 'LT', int(NOW + within), 'cut/' .. org .. '/' .. rec.id)
   rec.leaving = l
   releaseAll(rec, 'withdrawn')
   note('leaving', rec, id, reason)
@@ -341,7 +444,7 @@ end
 local function leavingFrame(rec, n)
   local l, first = rec.leaving, nil
   for _, at in pairs(l.cuts or {}) do first = math.min(first or at, at) end
-  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = n.chat, calls = n.call, others = n.other > 0 and n.other or nil,
+  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = chats(n), calls = n.call, others = n.other > 0 and n.other or nil,
     within_ms = first and math.max(first - NOW, 0)}
 end
 -- stay takes one order's (0: the operator's own) wish back. Returns whether it was there.
@@ -370,7 +473,8 @@ end
 -- settle recomputes what follows from link, intent, work and logout, stores the
 -- operator and tells whoever watches. Every change of an operator ends here.
 local function settle(rec)
-  local link = redis.call('HGET', LINK, 'o' .. rec.id)
+  local own = int(rec.id)
+  local link = linkOf('o' .. own)
   local n = tally(rec)
   if rec.leaving and not busy(n) then
     empty(rec)
@@ -388,33 +492,36 @@ local function settle(rec)
   -- Who begins to take work stands behind those who waited for it; a reload
   -- (grace) changes no place.
   if able and not rec.able then
-    rec.last, rec.able = redis.call('HINCRBY', ORG, 'turn', 1), 1
+    rec.last, rec.able = nextTurn(), 1
   elseif rec.able and not able and link ~= '-' then
     rec.able = nil
   end
+  local lists = {{}, {}}
   for _, t in ipairs({0, unpack(rec.teams or {})}) do
     local tm = team(t)
     if tm then
       local room = left >= units(tm)
       can = can or (able and room)
-      list(rec, tm.group, tm, n, able, room, work)
+      listing(lists, rec, tm.group, tm, n, able, room, work)
       for _, g in pairs(tm.groups or {}) do
         local meets_ = meets(rec, g.n)
-        list(rec, g.g, tm, n, able and meets_, room, work and meets_)
+        listing(lists, rec, g.g, tm, n, able and meets_, room, work and meets_)
       end
     end
   end
-  if can and redis.call('EXISTS', QUEUE) == 1 then WAKE = '1' end
+  relist(lists)
+  if can and WAKE == '0' and redis.call('EXISTS', QUEUE) == 1 then WAKE = '1' end
   rec.rev, rec.g = (rec.rev or 0) + 1, GEN
-  put(OP, rec.id, rec)
+  local raw = cjson.encode(rec)
+  redis.call('HSET', OP, own, raw)
   local now = mark(rec, link, n)
-  if before[rec.id] ~= now then
+  if not same(before[rec.id], now) then
     before[rec.id] = now
     local json = cjson.encode(view(rec, link, n))
     cast('operators', json)
     -- With the whole record behind it: the operator's nodes keep it, to assert it
     -- when a failover loses it (rollback.go).
-    tell({'o' .. rec.id}, 's', '{"t":"self",' .. string.sub(json, 2) .. '\t' .. cjson.encode(rec))
+    tell({'o' .. own}, 's', '{"t":"self",' .. string.sub(json, 2), raw)
   end
   return can
 end
@@ -423,7 +530,7 @@ end
 -- organization has one. A leaving operator gets none (contracts.md 1.8, 10).
 local function finish(rec, item)
   if not drop(rec, item) then return false end
-  rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+  rec.last = nextTurn()
   local n, base = tally(rec), team(0)
   if base and (base.wrap_ms or 0) > 0 and not busy(n) and not rec.leaving then
     rec.wrap = NOW + base.wrap_ms
@@ -436,10 +543,11 @@ end
 -- offline ends a person's presence: the last edge is gone and the grace is over.
 -- What is left behind gets a deadline that routing answers.
 local function offline(person, rec)
-  redis.call('HDEL', LINK, person)
+  setLink(person, false)
   redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)
   if rec then
     releaseAll(rec, 'connection_lost')
+    parts.all(rec, 'connection_lost')
     settle(rec)
     if rec.work then later(0, 'lost/' .. org .. '/' .. rec.id) end
   elseif redis.call('HEXISTS', VIS, person) == 1 then

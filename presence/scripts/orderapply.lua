@@ -1,25 +1,27 @@
 -- orderapply: carry an order out on up to ARGV[4] people of its to-do.
 -- KEYS 17 to-do set; 18 set of who has yet to look; 19 results (operator id -> JSON);
 --   20 marks
--- ARGV 3 order id; 4 how many (at most 100)
+-- ARGV 3 order id; 4 how many (at most 10: it takes about a millisecond)
 -- Returns OK, to-do left, how many have yet to look | NOTFOUND
 -- Stays true: each operator gets exactly one result; one without work that keeps is
 --   out in this step, one with is leaving and gets no new work from this step on, or
 --   is out too (mode now) and the work goes back. An order that spares people waits
---   until everybody has looked. A dry run changes nothing but its results.
+--   until everybody has looked. A dry run changes nothing but its results. After a
+--   failover nobody is worked on before all nodes have asserted what they hold: work
+--   that keeps, or that the order was cancelled, may be among it.
 local id = ARGV[3]
 local f = redis.call('HMGET', ORDER, id, id .. ':phase')
 if not f[1] then return reply('NOTFOUND') end
 if f[2] == 'cancelled' or f[2] == 'scheduled' then return reply('OK', 0, 0) end
 local spec = cjson.decode(f[1])
 local people = {}
-if not (spec.hold and redis.call('SCARD', KEYS[18]) > 0) then people = redis.call('SPOP', KEYS[17], ARGV[4]) end
+if NOW >= HOLD and not (spec.hold and redis.call('SCARD', KEYS[18]) > 0) then people = redis.call('SPOP', KEYS[17], ARGV[4]) end
 for _, op in ipairs(people) do
   local rec, was = open(op), get(KEYS[19], op)
   local mine = false
   for _, o in ipairs(rec and rec.leaving and rec.leaving.orders or {}) do mine = mine or int(o) == id end
   if rec and not mine and (not was or spec.standing) then
-    local link, n = redis.call('HGET', LINK, 'o' .. op), tally(rec)
+    local link, n = linkOf('o' .. op), tally(rec)
     local here = link and not rec.out
     local previous, outcome = outward(rec, link, n), 'out'
     local waits = busy(n) and spec.mode ~= 'now'
@@ -45,7 +47,9 @@ local left, awaited = redis.call('SCARD', KEYS[17]), redis.call('SCARD', KEYS[18
 redis.call('HSET', ORDER, id .. ':todo', left)
 if left == 0 and awaited == 0 then
   redis.call('HSET', ORDER, id .. ':phase', 'done')
+  local late = tonumber(redis.call('HGET', ORDER, id .. ':late') or '0')
   redis.call('ZREM', DUE, 'order/' .. org .. '/' .. id)
+  if late > NOW then redis.call('ZADD', DUE, int(late), 'order/' .. org .. '/' .. id) end -- ordermore.lua
   if not spec.standing then
     for k = 17, 20 do redis.call('PEXPIRE', KEYS[k], spec.dry and 3600000 or 2592000000) end -- an hour, 30 days
   end

@@ -15,16 +15,21 @@ if f[2] ~= 'cancelled' then
   if f[2] == 'done' and not spec.standing and not spec.fence_ms and tonumber(f[3] or '0') <= 0 then return reply('DONE') end
   redis.call('HSET', ORDER, id .. ':phase', 'cancelled', id .. ':todo', 0)
   redis.call('DEL', KEYS[17], KEYS[18])
-  shut(id)
-  if not spec.dry then redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'order cancelled', 'order', id, 'by', ARGV[4]) end
+  shut(id, 'open')
+  shut(id, 'late')
+  if not spec.dry then
+    redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'order cancelled', 'order', id, 'by', ARGV[4])
+    cast('cancelled', id .. ' ' .. ARGV[4]) -- whoever would assert the order asserts this
+  end
   later(2000, alarm)
 end
 for k = 6, #ARGV do
   local rec, was = open(ARGV[k]), get(KEYS[19], ARGV[k])
-  if rec and was and stay(rec, tonumber(id)) then
+  -- Who was asserted after a failover may bear no mark any more: the cancel took it.
+  if rec and was and (stay(rec, tonumber(id)) or (was.outcome == 'leaving' and (rec.floor or 0) < was.at)) then
     settle(rec)
     was.outcome, was.at = 'cancelled', NOW
-    was.current = outward(rec, redis.call('HGET', LINK, 'o' .. ARGV[k]), tally(rec))
+    was.current = outward(rec, linkOf('o' .. ARGV[k]), tally(rec))
     put(KEYS[19], ARGV[k], was)
     redis.call('HINCRBY', ORDER, id .. ':leaving', -1)
     redis.call('HINCRBY', ORDER, id .. ':cancelled', 1)

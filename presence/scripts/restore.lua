@@ -60,7 +60,7 @@ for k = 4, #ARGV do
       releaseAll(rec, 'withdrawn')
     end
     settle(rec)
-    if rec.work and not redis.call('HGET', LINK, 'o' .. id) then later(30000, 'lost/' .. org .. '/' .. id) end
+    if rec.work and not linkOf('o' .. id) then later(30000, 'lost/' .. org .. '/' .. id) end
   end
 end
 return reply('OK', changed)

@@ -11,7 +11,7 @@ local n = tally(rec)
 if ARGV[4] == 'stay' then
   stay(rec, 0)
   settle(rec)
-  if rec.leaving then return reply('LEAVING', n.chat, n.call) end
+  if rec.leaving then return reply('LEAVING', chats(n), n.call) end
   return reply('OK')
 end
 if not busy(n) or (ARGV[4] == 'handover' and n.call == 0) then
@@ -20,11 +20,11 @@ if not busy(n) or (ARGV[4] == 'handover' and n.call == 0) then
   settle(rec)
   return reply('OK')
 end
-if ARGV[4] ~= 'drain' then return reply('BUSY', n.chat, n.call) end
+if ARGV[4] ~= 'drain' then return reply('BUSY', chats(n), n.call) end
 local mine = false
 for _, id in ipairs(rec.leaving and rec.leaving.orders or {}) do mine = mine or id == 0 end
 if not mine then
   leave(rec, 0, ARGV[5])
   settle(rec)
 end
-return reply('LEAVING', n.chat, n.call)
+return reply('LEAVING', chats(n), n.call)

@@ -25,7 +25,7 @@ if rec.account == 2 then return reply('GONE') end
 local held, size = rec.work and rec.work[item], tonumber(ARGV[7])
 if not held then
   if rec.leaving then return reply('LEAVING') end
-  if rec.out or not redis.call('HGET', LINK, 'o' .. rec.id) then return reply('OFFLINE') end
+  if rec.out or not linkOf('o' .. rec.id) then return reply('OFFLINE') end
   if (tally(rec).other or 0) >= 64 then return reply('FULL') end
 end
 if held ~= size then

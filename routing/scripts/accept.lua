@@ -11,7 +11,7 @@ if not mine and not offered then
   if c.state ~= 'active' then return reply('STALE', 0, '') end
   return reply('STALE', int(c.op), c.opname or '')
 end
-local link = redis.call('HGET', LINK, c.visitor)
+local link = linkOf(c.visitor)
 local here = (link and link ~= '-') and '1' or '0'
 if mine then return reply('OK', cjson.encode(c), here) end
 rec.missed = nil

@@ -6,6 +6,7 @@
 --   8 the last seq that an operator who writes has seen, '' not to be asked;
 --   9 '1': the author has one socket on this node, which learns by the answer
 -- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at, what the caller rings at once: '' | 'wake' | 'still'} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
+--   | NOTES: this operator consults or monitors and may only write notes
 --   | BEHIND: a colleague has written since ARGV 8 (of the newest 250), nothing was stored
 -- Stays true: seq counts 1, 2, 3 ... and is the entry id's first half; a client
 --   message id is stored once and a repeat gets the first answer.
@@ -30,10 +31,16 @@ if not raw then -- over, for those who had a part in it; for others it never was
 end
 local c = cjson.decode(raw)
 local op = c.state == 'active' and c.op and 'o' .. string.format('%.0f', c.op)
-if person ~= c.visitor and person ~= op then return {'FORBIDDEN', gen, ctr, '0'} end
+local staff = op == person
+if not staff and person ~= c.visitor then -- one who joined writes too; who consults or monitors only notes
+  local w = c.with and c.with[string.match(person, '^o(%d+)$') or '']
+  if not w then return {'FORBIDDEN', gen, ctr, '0'} end
+  if w.r ~= 'join' then return {'NOTES', gen, ctr, '0'} end
+  staff = true
+end
 local seq = tonumber(ids[2] or '0') + 1
 if seq > tonumber(ARGV[7]) then return {'FULL', gen, ctr, '0'} end
-if ARGV[8] ~= '' and op == person then
+if ARGV[8] ~= '' and staff then
   local from = string.format('%.0f', tonumber(ARGV[8]) + 1) .. '-0'
   for _, e in ipairs(redis.call('XREVRANGE', KEYS[6], '+', from, 'COUNT', 250)) do
     for k = 1, #e[2], 2 do
@@ -62,6 +69,7 @@ if (c.dozes or c.asks) and person == c.visitor then
 end
 local frame = '{"t":"message","chat":' .. cid .. ',"pos":"' .. pos .. '","seq":' .. seq .. ',"at":' .. at .. ',' .. ARGV[6]
 local parties = {c.visitor, op or nil}
+for id in pairs(c.with or {}) do parties[#parties + 1] = 'o' .. id end
 local links = redis.call('HMGET', KEYS[4], unpack(parties))
 local nodes, order = {}, {}
 for k, p in ipairs(parties) do

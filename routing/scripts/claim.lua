@@ -7,7 +7,7 @@
 --   and each time is audited (A-12). Repeating a claim that won is OK.
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
 if not c or not rec then return reply('CLOSED') end
-local link = redis.call('HGET', LINK, c.visitor)
+local link = linkOf(c.visitor)
 local here = (link and link ~= '-') and '1' or '0'
 if c.state == 'active' and c.op == rec.id then return reply('OK', cjson.encode(c), here) end
 if c.state == 'active' then return reply('TAKEN', int(c.op), c.opname or '') end
@@ -16,7 +16,7 @@ local member, tm = c.team == 0, team(c.team) or {}
 for _, t in ipairs(rec.teams or {}) do member = member or t == c.team end
 if not member then return reply('NOTTEAM') end
 local n = tally(rec)
-local why = barrier(rec, redis.call('HGET', LINK, 'o' .. rec.id), n)
+local why = barrier(rec, linkOf('o' .. rec.id), n)
 if why then return reply('BARRED', why) end
 local step = stepOf(c)
 if step and step.need and not meets(rec, step.need) then return reply('UNSKILLED') end
@@ -27,7 +27,7 @@ if n.units + units(tm) > limit(rec) then
     'units', n.units + units(tm), 'limit', limit(rec))
 end
 c.tries = (c.tries or 0) + 1
-rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+rec.last = nextTurn()
 activate(c, rec, NONCE .. '.' .. c.tries)
 tellChat(c)
 castQueue()

@@ -27,6 +27,7 @@ local function closeChat(c, who, reason, retention)
       held[#held + 1] = rec
     end
   elseif c.op then
+    parts.disband(c, 'closed', who == c.visitor and 'visitor_left' or 'withdrawn')
     held[1] = open(int(c.op))
     if held[1] then finish(held[1], 'chat:' .. cid) end
     remember(c)

@@ -10,7 +10,7 @@ redis.call('ZREM', DUE, alarm)
 local c = get(CHAT, ARGV[4])
 if not c or c.state ~= 'active' or not c.lost then return reply('OK', '') end
 local rec = open(int(c.op))
-if rec and rec.account ~= 2 and redis.call('HGET', LINK, 'o' .. int(c.op)) then
+if rec and rec.account ~= 2 and linkOf('o' .. int(c.op)) then
   c.lost = nil
   putChat(c)
   tellVisitor(c)

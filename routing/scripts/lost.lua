@@ -20,7 +20,7 @@ for item in pairs(rec.work or {}) do
   elseif cid then drop(rec, item) end
 end
 table.sort(chats, function(a, b) return a.id < b.id end)
-if rec.account ~= 2 and redis.call('HGET', LINK, 'o' .. ARGV[4]) then
+if rec.account ~= 2 and linkOf('o' .. ARGV[4]) then
   for _, c in ipairs(chats) do
     if c.lost then
       c.lost = nil

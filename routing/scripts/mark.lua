@@ -16,12 +16,15 @@ if not raw then return {'NOTFOUND', gen, ctr, '0'} end
 local c = cjson.decode(raw)
 local op = c.state == 'active' and c.op and 'o' .. string.format('%.0f', c.op) or nil
 local visitor = string.sub(person, 1, 1) == 'v'
+local part = not visitor and c.with and c.with[string.match(person, '^o(%d+)$') or '']
+if part and part.r == 'monitor' then return {'OK', gen, ctr, '0'} end -- nobody learns of who monitors
+local seen_ = person == op or (part and part.r == 'join') -- by the visitor
 if visitor and person ~= c.visitor then return {'FORBIDDEN', gen, ctr, '0'} end
 if visitor and (private or kind == 'viewing') then return {'FORBIDDEN', gen, ctr, '0'} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-if kind == 'typing' and not visitor and person ~= op and not redis.call('ZSCORE', KEYS[7], person) then
-  return {'FORBIDDEN', gen, ctr, '0'} -- an operator types where they hold or view
+if kind == 'typing' and not visitor and not seen_ and not part and not redis.call('ZSCORE', KEYS[7], person) then
+  return {'FORBIDDEN', gen, ctr, '0'} -- an operator types where they hold, take part or view
 end
 local key, member = kind == 'typing' and KEYS[6] or KEYS[7], private and person .. '!' or person
 if ttl > 0 then
@@ -34,7 +37,8 @@ end
 local hearers, seen = {}, {[person] = true}
 local function hearer(p) if p and not seen[p] then seen[p] = true; hearers[#hearers + 1] = p end end
 hearer(op)
-if kind == 'typing' and not private and not (not visitor and person ~= op) then hearer(c.visitor) end
+if kind == 'typing' and not private and (visitor or seen_) then hearer(c.visitor) end
+for id in pairs(c.with or {}) do hearer('o' .. id) end
 for _, p in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], string.format('%.0f', now), '+inf', 'LIMIT', 0, 50)) do hearer(p) end
 local nodes, order = {}, {}
 for _, p in ipairs(hearers) do

@@ -36,19 +36,21 @@ local function forVisitor(c)
   if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
   if c.state == 'waiting' or c.state == 'parked' then f.still = c.still end
   if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname, away = c.lost and true or nil} end
+  f.with = parts.visible(c)
   return f
 end
 local function forOperator(c)
   local f = forVisitor(c)
   f.state, f.visitor, f.silent = c.state, visitorOf(c), c.dozes and true or nil
-  local link = redis.call('HGET', LINK, c.visitor)
+  local link = linkOf(c.visitor)
   f.here = (link and link ~= '-') and true or false
+  f.with, f.invites = parts.people(c)
   return f
 end
 -- A party's nodes get the chat's record with it and keep it, to assert it when a
 -- failover loses it (restore.lua).
-local function tellVisitor(c) tell({c.visitor}, 'k', cjson.encode(forVisitor(c)) .. '\t' .. cjson.encode(c)) end
-local function tellOperator(c) tell({'o' .. int(c.op)}, 'k', cjson.encode(forOperator(c)) .. '\t' .. cjson.encode(c)) end
+local function tellVisitor(c) tell({c.visitor}, 'k', cjson.encode(forVisitor(c)), encoded(c)) end
+local function tellOperator(c) parts.toOperators(c, forOperator(c)) end
 local function tellChat(c)
   tellVisitor(c)
   if c.op and c.state ~= 'offered' then tellOperator(c) end
@@ -108,7 +110,8 @@ local function stand(c)
 end
 local function enqueue(c)
   local tm = stand(c)
-  c.state, c.op, c.opname, c.token, c.offers = 'waiting', nil, nil, nil, nil
+  c.state, c.op, c.opname, c.token, c.offers, c.over = 'waiting', nil, nil, nil, nil, nil
+  parts.disband(c, 'moved')
   c.asks = tm and tm.gone == 'ask' and 1 or nil -- what the visitor writes is a sign of life (append.lua)
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, c.id)
@@ -132,8 +135,10 @@ local function activate(c, rec, token)
   local own, others = int(rec.id), c.offers or {}
   local tm = team(c.team) or {}
   local size = drop(rec, 'offer:' .. int(c.id)) and others[own] and c.units or units(tm)
-  redis.call('ZREM', QUEUE, c.id)
-  redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. int(c.id), 'relax/' .. org .. '/' .. int(c.id), 'flow/' .. org .. '/' .. int(c.id))
+  if c.state == 'waiting' then redis.call('ZREM', QUEUE, int(c.id)) end
+  if c.offers or c.steps or tm.overflow_ms then
+    redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. int(c.id), 'relax/' .. org .. '/' .. int(c.id), 'flow/' .. org .. '/' .. int(c.id))
+  end
   c.ops = c.ops or {}
   c.ops[own] = 1
   c.state, c.op, c.opname, c.token, c.taken = 'active', rec.id, rec.name, token, NOW
@@ -154,7 +159,7 @@ end
 
 local deaf = {}
 local function hears(op) -- an edge on a live incarnation that hears this partition
-  for i in string.gmatch(redis.call('HGET', LINK, 'o' .. op) or '', '%d+') do
+  for i in string.gmatch(linkOf('o' .. op) or '', '%d+') do
     if deaf[i] == nil then deaf[i] = redis.call('SISMEMBER', DEAF, i) end
     if deaf[i] == 0 then return true end
   end
@@ -178,6 +183,25 @@ local function candidates(c, tm, n, turn)
   end
   return redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n)
 end
+-- each gives candidates one by one: the first few, who will do nearly always, and
+-- then all n.
+local function each(c, tm, few, n, turn)
+  local met, list, k = {}, nil, 0
+  if tm.strategy == 'mod' or few > n then few = n end
+  return function()
+    while true do
+      k = k + 1
+      if not list then list = candidates(c, tm, few, turn)
+      elseif k > #list and k > few and few < n then list, few, k = candidates(c, tm, n, turn), n, 1 end
+      local member = list[k]
+      if not member then return nil end
+      if not met[member] then
+        met[member] = true
+        return member
+      end
+    end
+  end
+end
 
 local function standing(member) return tonumber(redis.call('ZSCORE', FREE, member)) % BAND end -- in its band: the lower is asked first
 
@@ -188,7 +212,7 @@ local function suits(op, size, need, seen)
   local rec = open(op)
   if not rec then return nil, 'account' end
   local n = tally(rec)
-  local why = barrier(rec, redis.call('HGET', LINK, 'o' .. op), n) or (n.units + size > limit(rec) and 'full')
+  local why = barrier(rec, linkOf('o' .. op), n) or (n.units + size > limit(rec) and 'full')
     or (need and not meets(rec, need) and 'skill') or (not hears(op) and 'deaf') or nil
   if seen then seen[#seen + 1] = table.concat({op, n.units, rec.last or 0, why or ''}, ',') end
   return not why and rec or nil, why
@@ -200,7 +224,7 @@ local function give(c, recs, tm)
   local ttl = tm.offer_ms or 15000
   for _, rec in ipairs(recs) do
     c.tries = (c.tries or 0) + 1
-    rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+    rec.last = nextTurn()
     if tm.strategy == 'round_robin' then redis.call('HSET', ORG, 'rr:' .. int(c.team), int(rec.id)) end
     if tm.auto_accept then
       activate(c, rec, NONCE .. '.' .. c.tries)
@@ -232,7 +256,7 @@ local function former(c, size, need, seen)
   end
   if not rec and c.lastuntil and NOW < c.lastuntil then
     rec = open(id)
-    if rec and not barrier(rec, redis.call('HGET', LINK, 'o' .. id), tally(rec)) then return nil, true end
+    if rec and not barrier(rec, linkOf('o' .. id), tally(rec)) then return nil, true end
   end
   c.last, c.lastuntil = nil, nil
 end
@@ -270,11 +294,12 @@ local function pair(c, tm)
       own = true
       for _ in pairs(declined) do n = n + 1 end
     end
-    local ask = candidates(c, tm, math.min(n, 250), turn)
-    if tm.strategy == 'mod' and ask[1] then
-      turn = redis.call('ZCOUNT', FREE, int(c.group * BAND), '(' .. int((c.group + 1) * BAND)) .. ':' .. int(standing(ask[1]))
-    end
-    for k, member in ipairs(ask) do
+    local k = 0
+    for member in each(c, tm, declined and n or want + 3, math.min(n, 250), turn) do
+      k = k + 1
+      if k == 1 and tm.strategy == 'mod' then
+        turn = redis.call('ZCOUNT', FREE, int(c.group * BAND), '(' .. int((c.group + 1) * BAND)) .. ':' .. int(standing(member))
+      end
       local op = string.match(member, ':(%d+)$')
       if #list == want then -- who would have been next is only noted
         if k > upto + 3 then break end
@@ -328,7 +353,7 @@ local function pair(c, tm)
 end
 
 -- match serves the lines of all groups, lowest rank first over all of them, at
--- most 64 given and 250 looked at; WAKE stays '1' when there may be more to do. A line
+-- most 16 given and 250 looked at, so that others wait for 1 or 2 ms; WAKE stays '1' when there may be more to do. A line
 -- ends with its first chat for whom nobody is free: the next would not fare better.
 local function match()
   local lo, looked, made, lines = 0, 0, 0, {}
@@ -343,18 +368,22 @@ local function match()
     end
     lo = g + 1
   end
-  while #lines > 0 and made < 64 and looked < 250 do
+  while #lines > 0 and made < 16 and looked < 250 do
     local at = 1
     for k = 2, #lines do
       if lines[k].rank < lines[at].rank then at = k end
     end
     local line = lines[at]
-    if not line.ids or line.k > #line.ids then -- the next page
-      line.ids = redis.call('ZRANGEBYSCORE', QUEUE, int(line.g * BAND + line.rank), '(' .. int((line.g + 1) * BAND), 'WITHSCORES', 'LIMIT', 0, 64)
-      line.k = 1
+    if not line.ids or line.k > #line.ids then -- the next page; mostly one chat is given, or many
+      line.size = line.size and 16 or 2
+      line.ids = redis.call('ZRANGEBYSCORE', QUEUE, int(line.g * BAND + line.rank), '(' .. int((line.g + 1) * BAND), 'WITHSCORES', 'LIMIT', 0, line.size)
+      line.k, line.chats = 1, {}
+      for k = 1, #line.ids, 2 do line.chats[#line.chats + 1] = line.ids[k] end
+      if line.chats[1] then line.chats = redis.call('HMGET', CHAT, unpack(line.chats)) end
     end
     local cid, stays = line.ids[line.k], false
-    local c = cid and get(CHAT, cid)
+    local raw = cid and line.chats[(line.k + 1) / 2]
+    local c = raw and cjson.decode(raw)
     local tm = c and team(c.team)
     if c then
       looked = looked + 1
@@ -375,13 +404,13 @@ local function match()
       table.remove(lines, at)
     elseif line.ids[line.k] then
       line.rank = tonumber(line.ids[line.k + 1]) - line.g * BAND
-    elseif line.k > 128 then
+    elseif line.k > 2 * line.size then
       line.rank = line.rank + 1
     else
       table.remove(lines, at)
     end
   end
-  if made >= 64 or (made > 0 and looked >= 250) then WAKE = '1' end
+  if made >= 16 or (made > 0 and looked >= 250) then WAKE = '1' end
   if redis.call('EXISTS', QUEUE) == 0 then redis.call('ZREM', DUE, 'queue/' .. org .. '/0') WAKE = '0' end
   if redis.call('HEXISTS', ORG, 'asks') == 1 then WAKE = '1' end
   if made > 0 then castQueue() end

@@ -10,7 +10,7 @@ local function requeue(c, to)
   c.lost, c.warned = nil, nil
   enqueue(c)
   -- Of a visitor who is gone, and for whom a deadline stands, it troubles nobody (V-1).
-  if not redis.call('HGET', LINK, c.visitor) and (team(c.team) or {}).gone ~= 'offer' and redis.call('ZSCORE', DUE, 'silent/' .. org .. '/' .. int(c.id)) then
+  if not linkOf(c.visitor) and (team(c.team) or {}).gone ~= 'offer' and redis.call('ZSCORE', DUE, 'silent/' .. org .. '/' .. int(c.id)) then
     redis.call('ZREM', QUEUE, c.id)
     c.state = 'parked'
     putChat(c)

@@ -16,7 +16,7 @@ if fill then
       local n, member = tally(rec), t == 0
       for _, own in ipairs(rec.teams or {}) do member = member or own == t end
       if member then
-        local link = redis.call('HGET', LINK, 'o' .. rec.id)
+        local link = linkOf('o' .. rec.id)
         local able = not barrier(rec, link, n) and meets(rec, g.n)
         list(rec, g.g, tm, n, able, limit(rec) - n.units >= units(tm), atWork(rec, link) and meets(rec, g.n))
       end

@@ -9,13 +9,30 @@
 --   matched here: the hold of adopt.lua ends after everybody has asserted.
 local old = cjson.decode(ARGV[4])
 old.place, old.left, old.waited, old.token, old.declined, old.offers = nil, nil, nil, nil, nil, nil
-old.last, old.lastuntil, old.lost, old.warned = nil, nil, nil, nil
+old.last, old.lastuntil, old.invites, old.lost, old.warned = nil, nil, nil, nil, nil
 old.dozes, old.back, old.still = nil, nil, nil
+-- reassert gives those who take part in a chat the work of it again; whoever is not
+-- here yet is asserted by their own nodes, or goes (stay.lua).
+local function reassert(chat)
+  for id, w in pairs(chat.with or {}) do
+    local rec, item = open(id), parts.WORK[w.r] .. int(chat.id)
+    if rec and not rec.out and rec.account ~= 2 and not (rec.work or {})[item] then
+      hold(rec, item, 0)
+      settle(rec)
+    end
+    if not rec or rec.out or not redis.call('HGET', LINK, 'o' .. id) then
+      redis.call('ZADD', DUE, 'NX', int(NOW + 30000), 'part/' .. org .. '/' .. int(chat.id) .. '/' .. id)
+    end
+  end
+end
 local cid = int(old.id)
 local c = get(CHAT, cid)
 if c and c.visitor ~= old.visitor then return reply('OK', 'taken') end
 if not c and redis.call('EXISTS', KEYS[24]) == 1 then return reply('OK', 'kept') end
-if c and (c.rev or 0) >= (old.rev or 0) then return reply('OK', 'kept') end
+if c and (c.rev or 0) >= (old.rev or 0) then
+  if c.state == 'active' then reassert(c) end
+  return reply('OK', 'kept')
+end
 if old.state == 'closed' then
   if c then
     c.rev = old.rev
@@ -44,6 +61,7 @@ elseif c and c.state == 'active' and c.op ~= old.op then
   settle(rec)
   tell({'o' .. rec.id}, 'e', {t = 'chat', chat = c.id, state = 'closed', reason = 'superseded'})
 end
+if c then parts.disband(c, 'superseded') end
 redis.call('HSET', VIS, old.visitor, cid)
 local rec = old.state == 'active' and old.op and open(int(old.op))
 if rec and rec.account ~= 2 then
@@ -53,6 +71,7 @@ if rec and rec.account ~= 2 then
   hold(rec, 'chat:' .. cid, units(team(old.team) or {}))
   arm(old, team(old.team) or {})
   settle(rec)
+  reassert(old)
 else
   if c and c.state == 'active' then -- back from whom it was taken
     local had = open(int(c.op))
@@ -65,7 +84,7 @@ else
   enqueue(old)
 end
 -- Chats whose people are gone must not stand for ever: the ordinary deadlines say.
-if not redis.call('HGET', LINK, old.visitor) then later(0, 'gone/' .. org .. '/' .. old.visitor) end
-if rec and not redis.call('HGET', LINK, 'o' .. rec.id) then later(30000, 'lost/' .. org .. '/' .. rec.id) end
+if not linkOf(old.visitor) then later(0, 'gone/' .. org .. '/' .. old.visitor) end
+if rec and not linkOf('o' .. rec.id) then later(30000, 'lost/' .. org .. '/' .. rec.id) end
 tellChat(old)
 return reply('OK', old.state)

@@ -10,11 +10,14 @@ if id then
   local rec = open(id)
   if not rec then return reply('GONE') end
   local n = tally(rec)
-  own = cjson.encode(view(rec, redis.call('HGET', LINK, person), n))
+  own = cjson.encode(view(rec, linkOf(person), n))
   if rec.leaving then
     leaving = cjson.encode(leavingFrame(rec, n))
   end
-  for item in pairs(rec.work or {}) do ids[#ids + 1] = string.match(item, '^chat:(.+)') or string.match(item, '^offer:(.+)') end
+  for item in pairs(rec.work or {}) do
+    local kind, cid = string.match(item, '^(%a+):(.+)')
+    if kind ~= 'call' and kind ~= 'monitor' then ids[#ids + 1] = cid end
+  end
 else
   ids[1] = redis.call('HGET', VIS, person) or nil
 end
@@ -27,8 +30,12 @@ for _, cid in ipairs(ids) do
       c.left = math.max(0, tonumber(at or NOW) - NOW)
       c.waited = NOW - c.since
     end
+    if id and c.invites and c.invites[id] then
+      c.left = math.max(0, tonumber(redis.call('ZSCORE', DUE, 'part/' .. org .. '/' .. cid .. '/' .. id) or NOW) - NOW)
+      c.waited = NOW - c.since
+    end
     if c.state == 'waiting' then c.place, c.opens = place(c), opensFor(c) end
-    local link = redis.call('HGET', LINK, c.visitor)
+    local link = linkOf(c.visitor)
     out[#out + 1] = cjson.encode(c)
     out[#out + 1] = (link and link ~= '-') and '1' or '0'
   end

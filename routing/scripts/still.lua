@@ -14,7 +14,7 @@ if ARGV[5] ~= '' then
   if not c.still then return reply('OK') end
   redis.call('ZREM', DUE, alarm)
   c.seen, c.still = NOW, nil
-  if c.state == 'parked' and not c.op and redis.call('HGET', LINK, c.visitor) then
+  if c.state == 'parked' and not c.op and linkOf(c.visitor) then
     redis.call('ZREM', DUE, silent)
     enqueue(c)
   else

@@ -11,7 +11,7 @@ local cid = redis.call('HGET', VIS, visitor)
 local c = cid and get(CHAT, cid)
 if not c then return reply('OK', 0) end
 local silent = 'silent/' .. org .. '/' .. cid
-if redis.call('HGET', LINK, visitor) then
+if linkOf(visitor) then
   redis.call('ZREM', DUE, silent)
   if c.asks then
     redis.call('ZREM', DUE, 'still/' .. org .. '/' .. cid)

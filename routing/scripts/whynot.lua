@@ -7,7 +7,7 @@
 -- Changes nothing.
 local rec = open(ARGV[4])
 if not rec or rec.account == 2 then return reply('NOTFOUND') end
-local json, link, n = cjson.encode(rec), redis.call('HGET', LINK, 'o' .. ARGV[4]), tally(rec)
+local json, link, n = cjson.encode(rec), linkOf('o' .. ARGV[4]), tally(rec)
 local here, held, most, facts, out = link and '1' or '0', n.units, limit(rec), {}, {}
 local deafness = link and link ~= '-' and not rec.out and not hears(ARGV[4])
 for _, t in ipairs({0, unpack(rec.teams or {})}) do

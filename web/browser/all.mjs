@@ -19,7 +19,7 @@ const demo = spawn(binary, ['demo', '--nodes', '2', '--port', String(port), '--d
 const ended = once(demo, 'exit');
 try {
   await links(demo);
-  for (const script of ['mainjob.mjs', 'pages.mjs']) {
+  for (const script of ['mainjob.mjs', 'several.mjs', 'pages.mjs']) {
     run(process.execPath, [new URL(script, import.meta.url).pathname], root, tickets());
   }
 } finally {

@@ -1,11 +1,11 @@
 import { Refused, sentence } from './errors.ts';
-import type { ClientFrame, Frame, Message, Position, ServerFrame } from './frames.ts';
+import type { ClientFrame, Frame, Message, Note, Position, ServerFrame } from './frames.ts';
 import { Log } from './log.ts';
 import { Marks } from './marks.ts';
-import { Outbox, type Keep } from './outbox.ts';
+import { newCmid, Outbox, type Keep } from './outbox.ts';
 import { Sender, type Opening } from './sender.ts';
 import { Socket, type SocketOptions } from './socket.ts';
-import { initial, patchChat, reduce, type ClientState } from './state.ts';
+import { addNotes, initial, patchChat, reduce, type ClientState } from './state.ts';
 import { Store } from './store.ts';
 
 /** What to watch, and of operators which: those of a team, or those on the screen; else all. */
@@ -13,6 +13,18 @@ export interface Watch {
   watch: string[];
   team?: number;
   operators?: number[];
+}
+
+/** Where a chat is to go: a person (of a team), or a team's queue. */
+export interface Transfer {
+  operator?: number;
+  /** Left out: the chat's own. */
+  to_team?: number;
+  /** Also over the person's limit, where that is allowed. */
+  over?: boolean;
+  /** Into the queue, whether or not anybody answers there. */
+  queue?: boolean;
+  text?: string;
 }
 
 export interface ClientOptions extends Pick<SocketOptions, 'url' | 'token' | 'fault' | 'connect' | 'random' | 'readyMs' | 'probeMs'> {
@@ -181,6 +193,40 @@ export class Client {
   }
 
   /**
+   * Moves a chat: to a person, who is asked first, or to a team. Resolves to what
+   * became of it: asked, moved, offered or queued.
+   */
+  async transfer(chat: number, to: Transfer): Promise<string> {
+    const answer = await this.#socket.request({ t: 'chat.transfer', chat, ...to });
+    return (answer.t === 'ok' && answer.outcome) || '';
+  }
+
+  /** Asks a colleague to consult in a chat, unseen by its visitor, or to join it. */
+  async invite(chat: number, operator: number, role: 'consult' | 'join', text = ''): Promise<void> {
+    await this.#socket.request({ t: 'chat.invite', chat, operator, role, ...(text && { text }) });
+  }
+
+  /** Comes into a chat as a supervisor: unseen, seen, or to hold it. */
+  async join(chat: number, role: 'monitor' | 'join' | 'hold'): Promise<void> {
+    await this.#socket.request({ t: 'chat.join', chat, role });
+  }
+
+  /** Ends one's own part in a chat; another's, or an invite, with operator. */
+  async part(chat: number, operator = 0): Promise<void> {
+    await this.#socket.request({ t: 'chat.part', chat, ...(operator > 0 && { operator }) });
+  }
+
+  /** Says something to the chat's other operators; no visitor gets it. */
+  async note(chat: number, text: string): Promise<void> {
+    await this.#socket.request({ t: 'note', chat, cmid: newCmid(), text });
+  }
+
+  /** Shows notes that were read over HTTP. */
+  notes(chat: number, notes: readonly Note[]): void {
+    this.state.update((s) => addNotes(s, chat, notes));
+  }
+
+  /**
    * Chooses a status: now or when the work ends, for good or for a time. Rejects
    * with code "conflict" when the status has changed since the last self, with
    * "forbidden" while a supervisor's temporary one lasts.
@@ -252,6 +298,10 @@ export class Client {
         if (ours || !this.#log(frame.chat).has(frame.pos ?? '')) this.#resume([frame.chat]);
         break;
       }
+      case 'chat.gone':
+        this.#logs.delete(frame.chat);
+        for (const draft of this.#outbox.of(frame.chat)) this.#outbox.remove(draft.cmid);
+        break;
       case 'message':
         this.#apply(frame);
         break;

@@ -37,6 +37,7 @@ const visitor = object({
 const colleague = object({
   id: integer,
   name: text,
+  role: optional(text), // to operators
   away: optional(flag), // has lost the connection and is waited for
 });
 const position = object({ chat: integer, pos: text });
@@ -67,6 +68,9 @@ const chat = {
   reason: optional(text),
   silent: optional(flag), // operators only: its visitor is silent, it takes no units
   still: optional(integer), // Unix ms: say chat.here until then, or nobody is asked
+  with: optional(list(colleague)), // who takes part besides operator; to a visitor whom they see
+  invites: optional(list(colleague)), // operators only: who is asked to, or (hold) to take it over
+  role: optional(text), // an operator who does not hold it: join, consult or monitor
 };
 const offer = {
   chat: integer,
@@ -75,7 +79,23 @@ const offer = {
   team: integer,
   waited_ms: integer,
   visitor: optional(visitor),
+  role: optional(text), // of an invite to a colleague's chat: hold, join or consult
+  from: optional(colleague), // who asks
+  text: optional(text), // what that one says
 };
+const note = {
+  chat: integer,
+  seq: integer, // of the chat's notes
+  at: integer,
+  from: text,
+  name: optional(text),
+  cmid: text,
+  text: text,
+};
+/** A note as GET /v1/chats/{id}/notes answers it. */
+export const noteView = object({ t: optional(text), ...note });
+/** A chat of an operator as GET /v1/operators/{id}/chats answers it. */
+export const chatView = object({ t: optional(text), ...chat });
 const operator = {
   id: integer,
   name: text,
@@ -156,7 +176,15 @@ export const fromServer = {
     offers: list(plainOffer),
   }),
   ping: object({ t: oneOf('ping'), spread_ms: optional(integer) }),
-  ok: object({ t: oneOf('ok'), re: optional(text), latched: optional(flag) }),
+  ok: object({
+    t: oneOf('ok'),
+    re: optional(text),
+    latched: optional(flag),
+    outcome: optional(text), // of a transfer: asked, moved, offered or queued
+    place: optional(integer), // in the queue
+    seq: optional(integer), // of a note
+    at: optional(integer),
+  }),
   error: object({
     t: oneOf('error'),
     re: optional(text),
@@ -189,6 +217,9 @@ export const fromServer = {
   chat: object({ t: oneOf('chat'), re: optional(text), ...chat }),
   offer: object({ t: oneOf('offer'), ...offer }),
   'offer.gone': object({ t: oneOf('offer.gone'), chat: integer, reason: text }),
+  'chat.gone': object({ t: oneOf('chat.gone'), chat: integer, state: optional(text), reason: text }), // no longer theirs
+  'invite.gone': object({ t: oneOf('invite.gone'), chat: integer, operator: colleague, role: text, reason: text }),
+  note: object({ t: oneOf('note'), ...note }), // operators only
   self: object({ t: oneOf('self'), re: optional(text), ...operator }),
   pending: object({
     t: oneOf('pending'),
@@ -292,6 +323,27 @@ export const fromClient = {
   }),
   'chat.here': object({ t: oneOf('chat.here'), ...re, chat: integer }),
   'chat.claim': object({ t: oneOf('chat.claim'), ...re, chat: integer, over: optional(flag) }),
+  'chat.transfer': object({
+    t: oneOf('chat.transfer'),
+    ...re,
+    chat: integer,
+    operator: optional(integer), // missing: to the team
+    to_team: optional(integer), // missing: the chat's own
+    over: optional(flag),
+    queue: optional(flag), // whether or not anybody answers there
+    text: optional(text),
+  }),
+  'chat.invite': object({
+    t: oneOf('chat.invite'),
+    ...re,
+    chat: integer,
+    operator: integer,
+    role: oneOf('consult', 'join'),
+    text: optional(text),
+  }),
+  'chat.join': object({ t: oneOf('chat.join'), ...re, chat: integer, role: oneOf('monitor', 'join', 'hold') }),
+  'chat.part': object({ t: oneOf('chat.part'), ...re, chat: integer, operator: optional(integer) }),
+  'note.send': object({ t: oneOf('note'), ...re, chat: integer, cmid: text, text: text }),
   'offer.accept': object({ t: oneOf('offer.accept'), ...re, chat: integer, token: text }),
   'offer.decline': object({ t: oneOf('offer.decline'), ...re, chat: integer, token: text }),
   'message.send': object({
@@ -337,6 +389,8 @@ export type Visitor = Of<typeof visitor>;
 export type ChatInfo = Of<typeof plainChat>;
 export type Order = Of<typeof orderView>;
 export type Offer = Of<typeof plainOffer>;
+export type Note = Of<typeof noteView>;
+export type Colleague = Of<typeof colleague>;
 /** One stored message of a chat. */
 export type Message = Omit<Frame<'message'>, 't'>;
 /** A chat and the id of the last message known of it; "" is the beginning. */

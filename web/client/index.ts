@@ -20,11 +20,11 @@
  *
  * Everything runs on one event loop; nothing here is shared between workers.
  */
-export { Client, type ClientOptions } from './client.ts';
+export { Client, type ClientOptions, type Transfer } from './client.ts';
 export { Guest, type GuestOptions } from './guest.ts';
 export type { Opening } from './sender.ts';
 export { Refused, sentence } from './errors.ts';
-export { bytes, MAX_TEXT, type ChatInfo, type Message, type Operator, type Order, type Visitor } from './frames.ts';
+export { bytes, chatView, MAX_TEXT, noteView, type ChatInfo, type Colleague, type Message, type Note, type Operator, type Order, type Visitor } from './frames.ts';
 export { call } from './http.ts';
 export { onIdle, onWake, socketURL, storage } from './browser.ts';
 export { Session, VisitorSession, type SessionAnswer } from './session.ts';

@@ -1,4 +1,4 @@
-import type { ChatInfo, Frame, Message, Offer, Operator, Order, ServerFrame } from './frames.ts';
+import type { ChatInfo, Frame, Message, Note, Offer, Operator, Order, ServerFrame } from './frames.ts';
 import type { Draft } from './outbox.ts';
 import type { LinkState } from './socket.ts';
 
@@ -22,6 +22,8 @@ export interface Chat {
   readonly drafts: readonly Draft[];
   readonly typing: readonly Mark[];
   readonly viewing: readonly Mark[];
+  /** What its operators say to each other; no visitor gets any. */
+  readonly notes: readonly Note[];
 }
 
 /** An offer and when it ends by the server's clock. */
@@ -42,6 +44,9 @@ export interface ClientState {
   readonly offers: ReadonlyMap<number, OpenOffer>;
   /** The last offer that ended other than by our own answer, and why. */
   readonly gone: Frame<'offer.gone'> | undefined;
+  /** The last chat that ceased to be ours although it goes on, and the last invite of ours that ended. */
+  readonly parted: Frame<'chat.gone'> | undefined;
+  readonly uninvited: Frame<'invite.gone'> | undefined;
   /** Operators of the organization, while they are watched. */
   readonly operators: ReadonlyMap<number, Operator>;
   /** Number of waiting chats, while the queue is watched. */
@@ -69,6 +74,8 @@ export const initial: ClientState = {
   chats: new Map(),
   offers: new Map(),
   gone: undefined,
+  parted: undefined,
+  uninvited: undefined,
   operators: new Map(),
   queue: undefined,
   orders: new Map(),
@@ -97,7 +104,9 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
     }
     case 'chat': {
       const { re: _re, ...info } = frame;
-      return putChat({ ...s, offers: without(s.offers, frame.chat) }, info);
+      // An offer became a chat; who takes part in it may be asked for more, and still is.
+      const asked = frame.invites?.some((one) => `o${one.id}` === s.me?.person) === true;
+      return putChat(asked ? s : { ...s, offers: without(s.offers, frame.chat) }, info);
     }
     case 'resumed': {
       const chat = s.chats.get(frame.chat);
@@ -111,6 +120,14 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
       return { ...s, offers: withEntry(s.offers, frame.chat, { ...frame, until: now + frame.ttl_ms }) };
     case 'offer.gone':
       return { ...s, offers: without(s.offers, frame.chat), gone: frame };
+    case 'chat.gone':
+      return { ...s, chats: without(s.chats, frame.chat), parted: frame };
+    case 'invite.gone':
+      return { ...s, uninvited: frame };
+    case 'note': {
+      const { t: _t, ...note } = frame;
+      return addNotes(s, frame.chat, [note]);
+    }
     case 'presence': {
       const operators = new Map(frame.full ? [] : s.operators);
       for (const each of frame.operators) operators.set(each.id, each);
@@ -178,11 +195,14 @@ function putChat(s: ClientState, info: ChatInfo): ClientState {
   if (info.opens === undefined) delete merged.opens;
   if (info.still === undefined) delete merged.still;
   if (info.silent === undefined) delete merged.silent;
+  // Who is in a chat is always told whole.
+  for (const field of ['with', 'invites', 'role'] as const) if (info[field] === undefined) delete merged[field];
   if (info.state === 'waiting') delete merged.operator;
   const closed = info.state === 'closed';
   const chat: Chat = {
     messages: before?.messages ?? [],
     drafts: before?.drafts ?? [],
+    notes: before?.notes ?? [],
     // Whoever typed for a chat that is over, or goes to somebody else, does so no more.
     typing: info.state === 'active' ? (before?.typing ?? []) : [],
     viewing: closed ? [] : (before?.viewing ?? []),
@@ -214,6 +234,15 @@ function mark(
       });
     }
     return { ...chat, [kind]: marks };
+  });
+}
+
+/** Adds notes that are not there yet, in order. */
+export function addNotes(s: ClientState, chat: number, notes: readonly Note[]): ClientState {
+  return patchChat(s, chat, (c) => {
+    const fresh = notes.filter((n) => !c.notes.some((o) => o.from === n.from && o.cmid === n.cmid));
+    if (fresh.length === 0) return c;
+    return { ...c, notes: [...c.notes, ...fresh].sort((a, b) => a.at - b.at || a.seq - b.seq) };
   });
 }
 

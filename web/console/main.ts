@@ -7,5 +7,5 @@ void new Staff({
   title: 'Operator console',
   watch: ['queue'],
   refuse: (me) => (me.role === 'visitor' ? 'This page is for operators.' : ''),
-  open: (client) => new Desk(client),
+  open: (client, session) => new Desk(client, session),
 }, document.getElementById('app') as HTMLElement).start();

@@ -11,6 +11,13 @@ const GONE: Record<string, string> = {
   superseded: 'The offer was taken back.',
 };
 
+/** What a colleague asks, between their name and the visitor's. */
+const INVITED: Record<string, string> = {
+  hold: 'hands you the chat with',
+  consult: 'asks for your advice on',
+  join: 'asks you to join the chat with',
+};
+
 /** Chats that wait for my yes or no, each with its time running out. */
 export class Offers {
   readonly element: HTMLElement;
@@ -48,6 +55,7 @@ export class Offers {
 
   #row(offer: OpenOffer): Row<OpenOffer> {
     const name = visitorName(offer.visitor);
+    const title = offer.from ? `${offer.from.name} ${INVITED[offer.role ?? ''] ?? 'asks you'} ${name}` : `New chat from ${name}`;
     const bar = h('progress', { class: 'countdown', attr: { max: String(offer.ttl_ms), 'aria-hidden': 'true' } });
     const left = h('span', { class: 'left', attr: { 'aria-hidden': 'true' } });
     const act = (what: 'accept' | 'decline') => () => {
@@ -70,7 +78,8 @@ export class Offers {
       h('div', { class: 'line' },
         h('div', { class: 'avatar', attr: { 'data-tint': tint(name), 'aria-hidden': 'true' } }, initials(name)),
         h('div', { class: 'grow' },
-          h('p', { class: 'strong two-lines' }, `New chat from ${name}`),
+          h('p', { class: 'strong two-lines' }, title),
+          offer.text !== undefined && h('p', { class: 'small two-lines', attr: { dir: 'auto' } }, `“${offer.text}”`),
           h('p', { class: 'muted small clip' }, `Waited ${clock(offer.waited_ms)}${offer.visitor?.page ? ` · ${address(offer.visitor.page)}` : ''}`)),
         left),
       bar,

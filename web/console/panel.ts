@@ -1,10 +1,12 @@
-import type { Chat, Client, ClientState } from '../client/index.ts';
+import type { Chat, Client, ClientState, Session } from '../client/index.ts';
 import { Conversation } from '../ui/conversation.ts';
 import { confirmed } from '../ui/dialog.ts';
 import { h, icon, setText, show } from '../ui/dom.ts';
+import type { Handover } from '../ui/handover.ts';
+import { holds, Parts, supervises } from '../ui/parts.ts';
 import { address, hour, initials, tint, visitorName } from '../ui/words.ts';
 
-/** The chat I work on: who it is, what was said, what I answer. */
+/** The chat I work on: who it is, who else is in it, what was said, what I answer. */
 export class ChatPanel {
   readonly element: HTMLElement;
   readonly #client: Client;
@@ -15,13 +17,17 @@ export class ChatPanel {
   readonly #avatar = h('div', { class: 'avatar', attr: { 'aria-hidden': 'true' } });
   readonly #viewers = h('p', { class: 'viewers small', hidden: true, attr: { role: 'status' } });
   readonly #close: HTMLButtonElement;
+  readonly #leave: HTMLButtonElement;
+  readonly #over: HTMLButtonElement;
+  readonly #parts: Parts;
   readonly #done: HTMLButtonElement;
   readonly #ended = h('p', { class: 'ended muted small', hidden: true, attr: { role: 'status' } });
   readonly #talk: Conversation;
   #id = 0;
 
-  constructor(client: Client, fail: (err: unknown) => void, back: () => void) {
+  constructor(client: Client, session: Session, handover: Handover, fail: (err: unknown) => void, back: () => void) {
     this.#client = client;
+    this.#parts = new Parts(client, session, fail);
     this.#talk = new Conversation({
       send: (text) => client.send(this.#id, text),
       typing: (on) => client.typing(this.#id, on),
@@ -29,13 +35,24 @@ export class ChatPanel {
       discard: (cmid) => client.discard(this.#id, cmid),
     });
     this.#close = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void this.#end().catch(fail) } }, 'Close chat');
+    this.#leave = h('button', { class: 'button slim', hidden: true, attr: { type: 'button' }, on: { click: () => void client.part(this.#id).catch(fail) } }, 'Leave chat');
+    this.#over = h('button', {
+      class: 'button slim',
+      attr: { type: 'button' },
+      on: {
+        click: () => {
+          const chat = client.state.get().chats.get(this.#id);
+          if (chat) handover.open(chat);
+        },
+      },
+    }, 'Hand over…');
     this.#done = h('button', { class: 'button slim', hidden: true, attr: { type: 'button' }, on: { click: () => client.dismiss(this.#id) } }, 'Remove from list');
     const away = h('button', { class: 'round back', attr: { type: 'button', 'aria-label': 'Back to the list' }, on: { click: back } }, icon('back'));
     this.#empty = h('div', { class: 'empty muted' }, icon('chat'), h('p', {}, 'No chat is open. Accepted chats appear here.'));
     this.#room = h('div', { class: 'room', hidden: true },
       h('header', { class: 'room-top' }, away, this.#avatar,
-        h('div', { class: 'grow stack' }, this.#name, this.#sub), this.#close, this.#done),
-      this.#viewers, this.#talk.element, this.#ended);
+        h('div', { class: 'grow stack' }, this.#name, this.#sub), this.#over, this.#close, this.#leave, this.#done),
+      this.#viewers, this.#parts.element, this.#talk.element, this.#ended);
     this.element = h('section', { class: 'panel', attr: { 'aria-label': 'Conversation' } }, this.#empty, this.#room);
   }
 
@@ -56,8 +73,12 @@ export class ChatPanel {
     setText(this.#avatar, initials(name));
     this.#avatar.dataset['tint'] = tint(name);
     setText(this.#sub, about(chat));
-    show(this.#close, !closed);
-    this.#close.disabled = s.link.at !== 'open';
+    const mine = holds(s, chat);
+    show(this.#close, !closed && info.role === undefined);
+    show(this.#leave, !closed && info.role !== undefined);
+    show(this.#over, !closed && (mine || info.role === 'join' || (info.role !== undefined && supervises(s))));
+    this.#close.disabled = this.#leave.disabled = this.#over.disabled = s.link.at !== 'open';
+    this.#parts.update(s, chat);
     show(this.#done, closed);
     show(this.#ended, closed);
     setText(this.#ended, 'This chat is closed.');
@@ -67,7 +88,7 @@ export class ChatPanel {
     if (viewers.length > 0) {
       this.#viewers.replaceChildren(icon('eye'), `${viewers.join(', ')} ${viewers.length > 1 ? 'are' : 'is'} looking at this chat`);
     }
-    this.#talk.update({ chat, me: s.me.person, nameOf, blocked: closed ? 'closed' : '' });
+    this.#talk.update({ chat, me: s.me.person, nameOf, blocked: closed ? 'closed' : info.role === 'consult' || info.role === 'monitor' ? info.role : '' });
   }
 
   async #end(): Promise<void> {
@@ -84,6 +105,7 @@ function about({ info }: Chat): string {
 }
 
 function colleague(s: ClientState, chat: Chat, person: string): string {
-  const known = person.startsWith('o') ? s.operators.get(Number(person.slice(1))) : undefined;
+  const id = person.startsWith('o') ? Number(person.slice(1)) : 0;
+  const known = s.operators.get(id) ?? chat.info.with?.find((one) => one.id === id) ?? (chat.info.operator?.id === id ? chat.info.operator : undefined);
   return known?.name ?? chat.messages.find((m) => m.from === person && m.name)?.name ?? 'A colleague';
 }

@@ -6,6 +6,7 @@ import { linkBadge } from '../ui/status.ts';
 import { count } from '../ui/words.ts';
 import { OfflinePanel } from './offline.ts';
 import { People } from './people.ts';
+import { Rooms } from './rooms.ts';
 import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
 import { WhyPanel } from './why.ts';
@@ -35,6 +36,7 @@ export class Board {
   readonly #status: StatusForm;
   readonly #why: WhyPanel;
   readonly #left: OfflinePanel;
+  readonly #rooms: Rooms;
   readonly #off: () => void;
   #teamsAsked = false;
   #lostAt = 0;
@@ -46,9 +48,11 @@ export class Board {
     this.#status = new StatusForm(client);
     this.#why = new WhyPanel(session);
     this.#left = new OfflinePanel(session, (person) => client.state.get().operators.get(Number(person.slice(1)))?.name ?? person);
+    this.#rooms = new Rooms(client, session);
     this.#people = new People(() => client.now(), (picked) => {
       this.#form.pick(picked);
       this.#status.pick(picked);
+      this.#rooms.pick(picked);
       this.#why.pick(picked);
     });
     const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch((err: unknown) => this.#problem.say(sentence(err))) } }, 'Sign out');
@@ -60,7 +64,7 @@ export class Board {
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
-          this.#status.element, this.#people.element, this.#why.element, this.#left.element),
+          this.#status.element, this.#people.element, this.#rooms.element, this.#why.element, this.#left.element),
         this.#form.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
@@ -95,6 +99,7 @@ export class Board {
     this.#form.update(s.operators, s.orders);
     this.#status.update(s);
     this.#why.update(s);
+    this.#rooms.update(s);
   }
 
   async #askTeams(): Promise<void> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoff } from '../backoff.ts';
 import { newCmid, Outbox } from '../outbox.ts';
-import { expire, initial, reduce } from '../state.ts';
+import { addNotes, expire, initial, reduce } from '../state.ts';
 import { Store } from '../store.ts';
 
 test('backoff is full jitter from 1 s up to 30 s', () => {
@@ -106,5 +106,33 @@ test('an offer is over when it is gone or became a chat', () => {
   const offered = reduce(initial, offer, 50);
   assert.equal(offered.offers.get(7)?.until, 150);
   assert.equal(reduce(offered, { t: 'offer.gone', chat: 7, reason: 'timeout' }, 60).offers.size, 0);
+  assert.equal(reduce(offered, { t: 'chat', chat: 7, state: 'active' }, 60).offers.size, 0);
+});
+
+test('who is in a chat is told whole, and a chat that went on without us is gone', () => {
+  const people = { with: [{ id: 2, name: 'Bo', role: 'consult' }], invites: [{ id: 3, name: 'Sue', role: 'hold' }] };
+  const several = reduce(initial, { t: 'chat', chat: 7, state: 'active', role: 'join', ...people }, 50);
+  assert.deepEqual(several.chats.get(7)?.info.with, people.with);
+  const alone = reduce(several, { t: 'chat', chat: 7, state: 'active' }, 60).chats.get(7)?.info;
+  assert.deepEqual([alone?.with, alone?.invites, alone?.role], [undefined, undefined, undefined]);
+  const parted = reduce(several, { t: 'chat.gone', chat: 7, state: 'active', reason: 'take over' }, 60);
+  assert.deepEqual([parted.chats.size, parted.parted?.reason], [0, 'take over']);
+});
+
+test('notes come once each and in order, whichever way they come', () => {
+  const note = (seq: number, cmid: string) => ({ t: 'note' as const, chat: 7, seq, at: seq * 10, from: 'o2', cmid, text: cmid });
+  let s = reduce(initial, { t: 'chat', chat: 7, state: 'active' }, 50);
+  s = reduce(s, note(2, 'b'), 50);
+  s = addNotes(s, 7, [note(1, 'a'), note(2, 'b')]); // read over HTTP
+  s = reduce(s, note(1, 'a'), 50);
+  assert.deepEqual(s.chats.get(7)?.notes.map((n) => n.text), ['a', 'b']);
+  assert.equal(reduce(s, { ...note(1, 'c'), chat: 8 }, 50).chats.size, 1, 'a note made a chat');
+});
+
+test('who takes part in a chat and is asked to hold it keeps the offer', () => {
+  const me = { ...initial, me: { person: 'o3', role: 'operator', org: 1, name: 'Sue' } };
+  const offered = reduce(me, { t: 'offer', chat: 7, token: 'x', ttl_ms: 100, team: 1, waited_ms: 5, role: 'hold' }, 50);
+  const frame = { t: 'chat', chat: 7, state: 'active', invites: [{ id: 3, name: 'Sue', role: 'hold' }] } as const;
+  assert.equal(reduce(offered, { ...frame, invites: [...frame.invites] }, 60).offers.size, 1);
   assert.equal(reduce(offered, { t: 'chat', chat: 7, state: 'active' }, 60).offers.size, 0);
 });

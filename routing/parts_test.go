@@ -1,0 +1,342 @@
+package routing
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
+)
+
+// A-14, S-6: into a queue a chat keeps its rank and waiting time, so it stands before
+// all who came after its start; who gave it away is not asked while another can be. A
+// supervisor moves a chat in any state, and one whose visitor is gone is parked (V-1).
+func TestTransferToAQueue(t *testing.T) {
+	d := newFloor(t, 2, 1)
+	seven, eight := switchboard.TeamID(7), switchboard.TeamID(8)
+	first := d.held("a", 1)
+	second := d.held("b", 2)
+	later := d.startIn("c", 8)
+	out := d.move(Transfer{Chat: first.ID, By: 1, Team: &eight, Queue: true, Text: ""})
+	if out.Outcome != TransferQueued || out.Place != 1 || out.Chat.Rank != first.Rank || out.Chat.Since != first.Since || out.Chat.Operator != 0 {
+		t.Fatalf("%+v", out)
+	}
+	if places, err := d.rt.Places(d.ctx, d.org, 8, []switchboard.ChatID{first.ID, later.ID}); err != nil || places[0].Place != 1 || places[1].Place != 2 {
+		t.Errorf("places %v, %v", places, err)
+	}
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: first.Visitor, Name: "", Chat: first.ID, Cmid: "while waiting", Text: "hello?"}); err != nil {
+		t.Error(err)
+	}
+	d.check()
+	// Back by a supervisor: the only one who is free is who gave it away.
+	d.warp(time.Second)
+	if out := d.move(Transfer{Chat: first.ID, By: 90, Team: &seven}); out.Outcome != TransferOffered || out.Chat.Operator != 1 {
+		t.Errorf("back: %+v", out)
+	}
+	// An offered chat can be assigned to a person; it is an offer like others.
+	d.must(d.reg.AddOperators(d.ctx, d.org, []presence.NewOperator{{ID: 3, Name: "Three", Teams: []switchboard.TeamID{7}}}))
+	d.online(3)
+	if out := d.move(Transfer{Chat: first.ID, By: 90, Operator: 3}); out.Outcome != TransferOffered || out.Chat.Operator != 3 || len(d.operator(1).Work) != 0 {
+		t.Errorf("assigned: %+v", out)
+	}
+	d.check()
+	d.accept(3, first.ID, d.chat(first.ID).Token)
+	// Whoever gives a chat back to the team's own queue is passed over for it.
+	if out := d.move(Transfer{Chat: first.ID, By: 3}); out.Outcome != TransferOffered || out.Chat.Operator != 1 {
+		t.Errorf("to the own team: %+v", out)
+	}
+	d.check()
+	// The visitor of an active chat is gone: it waits for them, not for an operator.
+	d.must(d.reg.Leave(d.ctx, d.org, second.Visitor, 0, func() bool { return false }))
+	d.ring()
+	out = d.move(Transfer{Chat: second.ID, By: 2})
+	if out.Outcome != TransferQueued || out.Chat.State != switchboard.ChatParked {
+		t.Errorf("with the visitor away: %+v", out)
+	}
+	d.check()
+	if _, err := d.reg.Enter(d.ctx, d.org, second.Visitor, 0); err != nil {
+		t.Fatal(err)
+	}
+	d.ring()
+	if c := d.chat(second.ID); c.State == switchboard.ChatParked {
+		t.Errorf("the visitor is back and the chat is %s", c.State)
+	}
+	d.check()
+}
+
+// A warm transfer: who is consulted reads and writes notes, and holds the chat in one
+// step when it is handed over; the visitor sees the first holder until then, and is
+// written to by nobody else.
+func TestConsultAndHandOver(t *testing.T) {
+	d := newFloor(t, 3, 1)
+	c := d.held("a", 1)
+	full := d.held("b", 2) // full: being consulted takes no capacity
+	if _, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, 2, switchboard.RoleConsult, "please look"); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := d.operator(2).Work[fmt.Sprintf("invite:%d", c.ID)]; !ok || n != 0 {
+		t.Errorf("the invite keeps %d units, %v", n, ok)
+	}
+	d.check()
+	op, token := d.invite(c.ID)
+	d.accept(op, c.ID, token)
+	d.role(c.ID, 2, switchboard.RoleConsult)
+	d.check()
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "o2", Name: "", Chat: c.ID, Cmid: "m", Text: "hello visitor"}); switchboard.CodeOf(err) != switchboard.CodeForbidden {
+		t.Errorf("who is consulted writes to the visitor: %v", err)
+	}
+	for range 2 { // a repeat is one note
+		if n, err := d.rt.Note(d.ctx, d.org, 2, "Two", c.ID, "n1", "offer a refund"); err != nil || n.Seq != 1 {
+			t.Fatalf("%+v, %v", n, err)
+		}
+	}
+	if _, err := d.rt.Note(d.ctx, d.org, 3, "Three", c.ID, "n2", "I am not in it"); switchboard.CodeOf(err) != switchboard.CodeNotFound {
+		t.Errorf("a stranger's note: %v", err)
+	}
+	notes, err := d.rt.Notes(d.ctx, d.org, c.ID, 0, 50)
+	if err != nil || len(notes) != 1 || notes[0].Text != "offer a refund" || notes[0].From != "o2" {
+		t.Errorf("notes %v, %v", notes, err)
+	}
+	if log, err := d.rt.History(d.ctx, d.org, c.ID, 0, 200); err != nil || len(log) != 1 {
+		t.Errorf("the log has %d messages, %v", len(log), err)
+	}
+	_, err = d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Operator: 2})
+	d.refused("handing it to who is full", err, switchboard.CodeConflict, "over")
+	d.role(c.ID, 2, switchboard.RoleConsult)
+	if _, err := d.rt.Close(d.ctx, d.org, "o2", false, full.ID, "done"); err != nil {
+		t.Fatal(err)
+	}
+	if out := d.move(Transfer{Chat: c.ID, By: 1, Operator: 2}); out.Outcome != TransferMoved {
+		t.Errorf("%+v", out)
+	}
+	d.role(c.ID, 2, switchboard.RoleHold)
+	d.role(c.ID, 1, "")
+	d.check()
+	// The end of a consult, by the holder.
+	if _, err := d.rt.Invite(d.ctx, d.org, 2, c.ID, 3, switchboard.RoleConsult, ""); err != nil {
+		t.Fatal(err)
+	}
+	op, token = d.invite(c.ID)
+	d.accept(op, c.ID, token)
+	d.must(d.rt.EndPart(d.ctx, d.org, 2, c.ID, 3))
+	d.role(c.ID, 3, "")
+	if len(d.operator(3).Work) != 0 {
+		t.Errorf("work %v", d.operator(3).Work)
+	}
+	d.check()
+}
+
+// A supervisor monitors without a trace for visitor and operator, comes in, and takes
+// over in one step; operators without the permission do not.
+func TestMonitorBargeInTakeOver(t *testing.T) {
+	d := newFloor(t, 2, 3)
+	c := d.held("a", 1)
+	for _, role := range []string{switchboard.RoleMonitor, switchboard.RoleJoin, switchboard.RoleHold} {
+		_, err := d.rt.Join(d.ctx, d.org, 2, c.ID, role)
+		d.refused("an operator who would "+role, err, switchboard.CodeForbidden, "")
+	}
+	for range 2 {
+		if _, err := d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleMonitor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.role(c.ID, 90, switchboard.RoleMonitor)
+	for _, visitor := range []bool{true, false} {
+		if with, invites := d.chat(c.ID).People(visitor); len(with)+len(invites) != 0 {
+			t.Errorf("who monitors is seen: %v", with)
+		}
+	}
+	d.refused("the operator who ends it blindly", d.rt.EndPart(d.ctx, d.org, 1, c.ID, 90), switchboard.CodeNotFound, "chat")
+	if d.operator(90).Status == switchboard.StatusInChat {
+		t.Error("the board shows that a supervisor monitors")
+	}
+	d.check()
+	if _, err := d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleJoin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "o90", Name: "Sue", Chat: c.ID, Cmid: "barge", Text: "hello, I help"}); err != nil {
+		t.Errorf("who joined writes: %v", err)
+	}
+	if with, _ := d.chat(c.ID).People(true); len(with) != 1 || with[0].ID != 90 || with[0].Name != "Sue" {
+		t.Errorf("the visitor sees %v", with)
+	}
+	d.check()
+	own := d.startIn("b", 7) // the supervisor's limit is 1; taking over goes over it, audited
+	if own.State != switchboard.ChatOffered {
+		t.Fatalf("%+v", own)
+	}
+	for _, id := range []switchboard.ChatID{own.ID, c.ID} {
+		if _, err := d.rt.Join(d.ctx, d.org, 90, id, switchboard.RoleHold); err != nil {
+			t.Fatal(err)
+		}
+		d.role(id, 90, switchboard.RoleHold)
+		d.check()
+	}
+	if got := d.operator(1).Work; len(got) != 0 {
+		t.Errorf("whose chat was taken over holds %v", got)
+	}
+	var story []string
+	d.must(d.reg.Audit(d.ctx, d.org, 0, 1<<53, func(a presence.Audited) bool {
+		if a.Chat == c.ID && a.What != "transfer" {
+			story = append(story, a.What)
+		}
+		return true
+	}))
+	if want := []string{"monitoring", "barge in", "over the limit", "take over"}; !slices.Equal(story, want) {
+		t.Errorf("the audit has %v, want %v", story, want)
+	}
+}
+
+// L-9: a consult and a part in a chat are work that a logout waits for, monitoring and
+// an invite are not; who leaves is not asked and cannot come; the last part ends and
+// they are out in that step. Red without join among KEEPS, and when releaseAll() keeps invites.
+func TestPartsWhileALogoutWaits(t *testing.T) {
+	for role, keeps := range map[string]bool{switchboard.RoleConsult: true, switchboard.RoleJoin: true, switchboard.RoleMonitor: false, "invite": false} {
+		t.Run(role, func(t *testing.T) {
+			d := newFloor(t, 2, 1)
+			c := d.held("a", 1)
+			who := switchboard.OperatorID(90)
+			switch role {
+			case switchboard.RoleMonitor:
+				_, err := d.rt.Join(d.ctx, d.org, who, c.ID, role)
+				d.must(err)
+			default:
+				kind := role
+				if kind == "invite" {
+					kind = switchboard.RoleJoin
+				}
+				_, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, who, kind, "")
+				d.must(err)
+				if role != "invite" {
+					op, token := d.invite(c.ID)
+					d.accept(op, c.ID, token)
+				}
+			}
+			d.must(d.reg.NewOrder(d.ctx, d.org, presence.OrderSpec{ID: 1, Operators: []switchboard.OperatorID{who}, By: "test"}))
+			if _, _, err := d.reg.WorkOrder(d.ctx, d.org, 1, 100); err != nil {
+				t.Fatal(err)
+			}
+			op := d.operator(who)
+			if op.Out == keeps || (op.Leaving != nil) != keeps {
+				t.Fatalf("out %v, leaving %v", op.Out, op.Leaving)
+			}
+			d.check()
+			if keeps {
+				_, err := d.rt.Join(d.ctx, d.org, who, c.ID, switchboard.RoleHold)
+				d.refused("a take-over by who leaves", err, switchboard.CodeLeaving, "")
+				_, err = d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Operator: who, Team: new(switchboard.TeamID)})
+				d.refused("a transfer to who leaves", err, switchboard.CodeLeaving, "operator")
+				d.must(d.rt.EndPart(d.ctx, d.org, who, c.ID, who))
+			}
+			if op := d.operator(who); !op.Out || len(op.Work) != 0 {
+				t.Errorf("out %v with %v", op.Out, op.Work)
+			}
+			d.role(c.ID, who, "")
+			d.role(c.ID, 1, switchboard.RoleHold)
+			_, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, who, switchboard.RoleConsult, "")
+			d.refused("an invite to who is out", err, switchboard.CodeOffline, "operator")
+			d.check()
+		})
+	}
+}
+
+// Who holds the chat is lost, leaves, or the chat ends: every part and invite ends in
+// that step, and an operator who takes part and is lost leaves the chat whose it is.
+func TestPartsEndWithTheChatAndWithTheirPeople(t *testing.T) {
+	for name, end := range map[string]func(d *desk, c Chat){
+		"closed":                   func(d *desk, c Chat) { _, err := d.rt.Close(d.ctx, d.org, c.Visitor, false, c.ID, "done"); d.must(err) },
+		"handed over to the queue": func(d *desk, c Chat) { d.move(Transfer{Chat: c.ID, By: 1, Queue: true}) },
+		"sign-out":                 func(d *desk, c Chat) { _, err := d.reg.SignOut(d.ctx, d.org, 1, presence.SignOutHandOver); d.must(err) },
+		"lost": func(d *desk, c Chat) {
+			d.must(d.reg.Leave(d.ctx, d.org, "o1", 0, func() bool { return false }))
+			d.ring()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newFloor(t, 4, 1)
+			c := d.held("a", 1)
+			for op, role := range map[switchboard.OperatorID]string{2: switchboard.RoleConsult, 3: switchboard.RoleJoin} {
+				_, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, op, role, "")
+				d.must(err)
+				_, token := d.invite(c.ID)
+				d.accept(op, c.ID, token)
+			}
+			_, err := d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleMonitor)
+			d.must(err)
+			d.move(Transfer{Chat: c.ID, By: 1, Operator: 4})
+			d.check()
+			end(d, c)
+			for _, op := range []switchboard.OperatorID{2, 3, 90} {
+				for item := range d.operator(op).Work {
+					if item != fmt.Sprintf("offer:%d", c.ID) {
+						t.Errorf("operator %d holds %s", op, item)
+					}
+				}
+			}
+			if now := d.chat(c.ID); len(now.With)+len(now.Invites) != 0 || now.Operator == 1 && now.State == switchboard.ChatActive {
+				t.Errorf("%+v", now)
+			}
+			d.check()
+		})
+	}
+	d := newFloor(t, 2, 1)
+	c := d.held("a", 1)
+	_, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, 2, switchboard.RoleJoin, "")
+	d.must(err)
+	op, token := d.invite(c.ID)
+	d.accept(op, c.ID, token)
+	d.must(d.reg.Leave(d.ctx, d.org, "o2", 0, func() bool { return false }))
+	d.role(c.ID, 2, "")
+	d.role(c.ID, 1, switchboard.RoleHold)
+	d.check()
+}
+
+// After a failover that lost them, the people of a chat are asserted with it, whether
+// its record or theirs comes first; who is not seen again goes.
+func TestPartsAreAssertedAfterAFailover(t *testing.T) {
+	d := newFloor(t, 3, 2)
+	c := d.held("a", 1)
+	for op, role := range map[switchboard.OperatorID]string{2: switchboard.RoleConsult, 3: switchboard.RoleJoin} {
+		_, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, op, role, "")
+		d.must(err)
+		_, token := d.invite(c.ID)
+		d.accept(op, c.ID, token)
+	}
+	b := d.reg.Partition(d.org).Block(d.org)
+	record, err := d.rdb.HGet(d.ctx, b.Chat, fmt.Sprint(c.ID)).Result()
+	d.must(err)
+	people := map[int]string{}
+	for id := 1; id <= 3; id++ {
+		people[id], err = d.rdb.HGet(d.ctx, b.Op, fmt.Sprint(id)).Result()
+		d.must(err)
+	}
+	d.must(d.rdb.HDel(d.ctx, b.Chat, fmt.Sprint(c.ID)).Err())
+	d.must(d.rdb.HDel(d.ctx, b.Op, "1", "2", "3").Err())
+	d.must(d.reg.Restore(d.ctx, d.org, true, []string{people[1], people[3]})) // 2's node is late
+	for range 2 {
+		if what, err := d.rt.Restore(d.ctx, d.org, record); err != nil || what != "active" && what != "kept" {
+			t.Fatal(what, err)
+		}
+	}
+	d.role(c.ID, 3, switchboard.RoleJoin)
+	d.must(d.reg.Restore(d.ctx, d.org, true, []string{people[2]}))
+	if what, err := d.rt.Restore(d.ctx, d.org, record); err != nil || what != "kept" {
+		t.Fatal(what, err)
+	}
+	d.role(c.ID, 1, switchboard.RoleHold)
+	d.role(c.ID, 2, switchboard.RoleConsult)
+	d.check()
+	d.must(d.rdb.HDel(d.ctx, b.Op, "2").Err())
+	d.must(d.rdb.HDel(d.ctx, b.Chat, fmt.Sprint(c.ID)).Err())
+	if what, err := d.rt.Restore(d.ctx, d.org, record); err != nil || what != "active" {
+		t.Fatal(what, err)
+	}
+	d.warp(31 * time.Second)
+	d.role(c.ID, 2, "")
+	d.role(c.ID, 3, switchboard.RoleJoin)
+	if got := d.chat(c.ID); len(got.With) != 1 {
+		t.Errorf("%v", got.With)
+	}
+}

@@ -1,0 +1,53 @@
+-- join: a supervisor comes into a chat without being asked.
+-- ARGV 3 nonce; 4 operator id; 5 chat id; 6 role: monitor | join | hold
+-- Returns OK, chat JSON, '1' when the visitor is connected | NOTFOUND | FORBIDDEN | NOTACTIVE
+--   | BARRED, why | CROWDED | AWAY
+-- Stays true: nobody but the supervisor is told of a monitor, and the audit has it. A chat
+--   is taken over in one step: it has one holder throughout; over the limit is audited.
+--   Repeating it is OK; another role replaces the one they have.
+local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
+if not c or not rec then return reply('NOTFOUND') end
+if not supervises(rec) then return reply('FORBIDDEN') end
+local id, role, link = int(rec.id), ARGV[6], redis.call('HGET', LINK, c.visitor)
+local here, has = (link and link ~= '-') and '1' or '0', c.with and c.with[id]
+if c.state == 'active' and c.op == rec.id then
+  if role == 'hold' then return reply('OK', cjson.encode(c), here) end
+  return reply('NOTACTIVE') -- they hold it
+end
+if has and has.r == role then return reply('OK', cjson.encode(c), here) end
+if role ~= 'hold' then
+  if c.state ~= 'active' then return reply('NOTACTIVE') end
+  if c.invites and c.invites[id] then
+    parts.uninvite(rec, ARGV[5], 'superseded')
+    c = get(CHAT, ARGV[5])
+  end
+  if not has then
+    local no, why = mayCome(rec, c)
+    if no then return reply(no, why) end
+  elseif absent(rec) then
+    return reply('BARRED', absent(rec))
+  end
+  parts.audit(role == 'monitor' and 'monitoring' or 'barge in', id, c, 'o' .. id)
+  enter(c, rec, role, nil)
+  return reply('OK', cjson.encode(get(CHAT, ARGV[5])), here)
+end
+local why = absent(rec)
+if why then return reply('BARRED', why) end
+if c.state == 'parked' then return reply('AWAY') end
+local tm = team(c.team) or {}
+local over = tally(rec).units + units(tm) - ((rec.work or {})['invite:' .. ARGV[5]] or (rec.work or {})['offer:' .. ARGV[5]] or 0) > limit(rec)
+if over then passed(rec, c, units(tm), rec) end
+if c.state == 'active' then
+  c = hand(c, rec, c.team, tm, NONCE .. '.' .. int(c.id), 'o' .. id, 'take over', over)
+  match()
+  return reply('OK', cjson.encode(c), here)
+end
+c.over = over and 1 or nil
+c.tries = (c.tries or 0) + 1
+rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+moved(c, 'o' .. id, id, '0', c.team, 'take over')
+activate(c, rec, NONCE .. '.' .. c.tries)
+tellChat(c)
+match()
+castQueue()
+return reply('OK', cjson.encode(c), here)
