@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,14 +49,55 @@ var allScripts []*Script
 // inside the function of what came before.
 const scope = "\n-- scope: what follows sees what stands above\n"
 
-// nest puts each scope inside that of the one before. Nothing depends on it but
-// speed: Lua finds a captured local of the running function by walking the list of
-// all that are captured, for each function that is made, and a run makes some 150;
-// a captured local of an outer function it just copies. In one scope that took 100
-// µs of every run. A function may capture 60: Redis refuses a script with more.
+// mostCaptured is how many locals of outer functions a scope may use: Redis refuses
+// a function with more than 60.
+const mostCaptured = 55
+
+var (
+	topLocal = regexp.MustCompile(`(?m)^local (?:function (\w+)|([\w, ]+?)(?: =|$))`)
+	wordInIt = regexp.MustCompile(`\w+`)
+)
+
+// nest puts each scope inside that of the one before, but where too many names
+// would be used across: there the two stay one. Nothing depends on it but speed: Lua
+// finds a captured local of the running function by walking the list of all that are
+// captured, for each function that is made, and a run makes some 150; a captured
+// local of an outer function it just copies. In one scope that took 60 µs of every run.
 func nest(src string) string {
 	scopes := strings.Split(src, scope)
-	return strings.Join(scopes, "\nreturn (function()\n") + strings.Repeat("\nend)()", len(scopes)-1)
+	out, declared, depth := scopes[0], names(scopes[0]), 0
+	for i, text := range scopes[1:] {
+		used := map[string]bool{}
+		for _, word := range wordInIt.FindAllString(strings.Join(scopes[i+1:], "\n"), -1) {
+			used[word] = used[word] || declared[word]
+		}
+		captured := 0
+		for _, is := range used {
+			if is {
+				captured++
+			}
+		}
+		if captured <= mostCaptured {
+			out += "\nreturn (function()"
+			depth++
+		}
+		out += "\n" + text
+		for name := range names(text) {
+			declared[name] = true
+		}
+	}
+	return out + strings.Repeat("\nend)()", depth)
+}
+
+// names are the locals that a text declares outside its functions.
+func names(text string) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range topLocal.FindAllStringSubmatch(text, -1) {
+		for _, name := range wordInIt.FindAllString(m[1]+" "+m[2], -1) {
+			out[name] = true
+		}
+	}
+	return out
 }
 
 // NewScript returns the script of one or more Lua texts, in order; each sees what

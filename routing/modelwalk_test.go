@@ -1,7 +1,7 @@
 package routing
 
 import (
-	"flag"
+	flags "flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,7 +67,7 @@ func TestModelOfRoutingEqualsTheScripts(t *testing.T) {
 // setChecks sets how many walks rapid makes in this test.
 func setChecks(t *testing.T, n int) {
 	t.Helper()
-	f := flag.Lookup("rapid.checks")
+	f := flags.Lookup("rapid.checks")
 	was := f.Value.String()
 	if err := f.Value.Set(strconv.Itoa(n)); err != nil {
 		t.Fatal(err)

@@ -334,6 +334,7 @@ local function release(rec, cid, reason)
   WAKE = '1'
   castQueue()
 end
+parts.release = release -- for scripts of routing: one may capture no more of what stands here (presence/scripts.go)
 local function releaseAll(rec, reason)
   for item in pairs(rec.work or {}) do
     local kind, cid = string.match(item, '^(%a+):(.+)')
@@ -379,6 +380,7 @@ local function empty(rec)
     end
   end
 end
+
 
 -- report tells watchers that an order has moved on; they read how far.
 local function report(id) cast('logouts', id) end

@@ -7,7 +7,7 @@
 --   The units were the operator's from the invite on, so no limit is passed here.
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
 if not c or not rec then return reply('CLOSED') end
-local id, link = int(rec.id), redis.call('HGET', LINK, c.visitor)
+local id, link = int(rec.id), linkOf(c.visitor)
 local here, v, w = (link and link ~= '-') and '1' or '0', c.invites and c.invites[id], c.with and c.with[id]
 if (c.op == rec.id and c.state == 'active' and c.token == ARGV[6]) or (w and w.tok == ARGV[6]) then return reply('OK', cjson.encode(c), here) end
 if not v or v.tok ~= ARGV[6] then

@@ -24,7 +24,7 @@ putChat(c)
 later(tm.pause_ms or 10000, 'again/' .. org .. '/' .. ARGV[5])
 for _, id in ipairs(ids) do
   local rec = open(id)
-  release(rec, ARGV[5], ARGV[7])
+  parts.release(rec, ARGV[5], ARGV[7])
   if ARGV[7] == 'timeout' then
     rec.missed = (rec.missed or 0) + 1
     if rec.missed >= (tm.misses or 1) then

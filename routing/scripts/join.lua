@@ -8,7 +8,7 @@
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
 if not c or not rec then return reply('NOTFOUND') end
 if not supervises(rec) then return reply('FORBIDDEN') end
-local id, role, link = int(rec.id), ARGV[6], redis.call('HGET', LINK, c.visitor)
+local id, role, link = int(rec.id), ARGV[6], linkOf(c.visitor)
 local here, has = (link and link ~= '-') and '1' or '0', c.with and c.with[id]
 if c.state == 'active' and c.op == rec.id then
   if role == 'hold' then return reply('OK', cjson.encode(c), here) end
@@ -44,7 +44,7 @@ if c.state == 'active' then
 end
 c.over = over and 1 or nil
 c.tries = (c.tries or 0) + 1
-rec.last = redis.call('HINCRBY', ORG, 'turn', 1)
+rec.last = nextTurn()
 moved(c, 'o' .. id, id, '0', c.team, 'take over')
 activate(c, rec, NONCE .. '.' .. c.tries)
 tellChat(c)

@@ -20,7 +20,7 @@ end
 -- absent says why an operator cannot come into a chat now, nil when they can.
 local function absent(rec)
   local id = int(rec.id)
-  local link = redis.call('HGET', LINK, 'o' .. id)
+  local link = linkOf('o' .. id)
   if rec.account ~= 0 then return 'account' end
   if rec.out or not link then return 'offline' end
   if link == '-' or not hears(id) then return 'unreachable' end
@@ -45,7 +45,7 @@ local function mayHold(rec, c, t, tm, ask, who)
   if not member(rec, t) then return 'NOTTEAM' end
   local n = tally(rec)
   local here = c.with and c.with[int(rec.id)] -- has come in: a status, a call or wrap-up is no matter
-  local why = absent(rec) or (not here and barrier(rec, redis.call('HGET', LINK, 'o' .. int(rec.id)), n)) or nil
+  local why = absent(rec) or (not here and barrier(rec, linkOf('o' .. int(rec.id)), n)) or nil
   if why then return 'BARRED', why end
   local step = stepOf(c)
   if step and step.need and not meets(rec, step.need) then return 'UNSKILLED' end
@@ -158,7 +158,7 @@ local function unoffer(c)
   if c.state ~= 'offered' then return c end
   for id in pairs(c.offers) do
     local rec = open(id)
-    release(rec, int(c.id), 'superseded')
+    parts.release(rec, int(c.id), 'superseded')
     settle(rec)
   end
   return get(CHAT, c.id)

@@ -20,7 +20,7 @@ local function reassert(chat)
       hold(rec, item, 0)
       settle(rec)
     end
-    if not rec or rec.out or not redis.call('HGET', LINK, 'o' .. id) then
+    if not rec or rec.out or not linkOf('o' .. id) then
       redis.call('ZADD', DUE, 'NX', int(NOW + 30000), 'part/' .. org .. '/' .. int(chat.id) .. '/' .. id)
     end
   end
@@ -52,7 +52,7 @@ end
 if c and c.state == 'offered' then
   for id in pairs(c.offers) do
     local rec = open(id)
-    release(rec, cid, 'superseded')
+    parts.release(rec, cid, 'superseded')
     settle(rec)
   end
 elseif c and c.state == 'active' and c.op ~= old.op then

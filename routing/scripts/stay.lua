@@ -17,7 +17,7 @@ if w and ARGV[7] == 'timeout' then -- asserted after a failover, and not seen si
     if not next(c.with) then c.with = nil end
     putChat(c)
     parts.changed(c, w.r)
-  elseif rec.out or not redis.call('HGET', LINK, 'o' .. ARGV[4]) then
+  elseif rec.out or not linkOf('o' .. ARGV[4]) then
     parts.out(rec, ARGV[5], 'connection_lost')
     settle(rec)
   end

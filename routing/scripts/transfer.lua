@@ -86,7 +86,7 @@ if t ~= c.team then inTeam(c, t, tm) end
 c.last, c.lastuntil = nil, nil
 c.held = shut(tm) and tm.closed ~= 'serve' or nil
 moved(c, 'o' .. int(who.id), '', int(from or 0), t, 'transfer')
-if from and not redis.call('HGET', LINK, c.visitor) and (tm.gone or 'park') ~= 'offer' then -- V-1
+if from and not linkOf(c.visitor) and (tm.gone or 'park') ~= 'offer' then -- V-1
   stand(c)
   c.state, c.op, c.opname, c.token, c.over = 'parked', nil, nil, nil, nil
   putChat(c)

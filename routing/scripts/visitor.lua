@@ -30,7 +30,7 @@ else
   if c.state == 'offered' and policy ~= 'offer' then
     for id in pairs(c.offers) do
       local rec = open(id)
-      release(rec, cid, 'visitor_left')
+      parts.release(rec, cid, 'visitor_left')
       settle(rec)
     end
     c = get(CHAT, cid)
