@@ -72,25 +72,21 @@ func (d *desk) losses() func(want ...string) {
 		for len(got) < len(want) {
 			select {
 			case m := <-sub.Channel():
-				f := strings.SplitN(m.Payload, "\t", 5)
-				if len(f) != 5 || f[3] != "losses" {
-					continue
-				}
-				var lost struct {
-					Operator switchboard.Colleague
-					Chats    []struct {
-						Chat switchboard.ChatID
-						Then string
+				for event := range strings.SplitSeq(m.Payload, "\x1e") {
+					f := strings.SplitN(event, "\t", 5)
+					if len(f) != 5 || f[3] != "losses" {
+						continue
 					}
+					var lost switchboard.Lost
+					if err := json.Unmarshal([]byte(f[4]), &lost); err != nil {
+						d.t.Fatal(err)
+					}
+					one := lost.Operator.Name
+					for _, c := range lost.Chats {
+						one += fmt.Sprintf(" %d %s", c.Chat, c.Then)
+					}
+					got = append(got, one)
 				}
-				if err := json.Unmarshal([]byte(f[4]), &lost); err != nil {
-					d.t.Fatal(err)
-				}
-				one := lost.Operator.Name
-				for _, c := range lost.Chats {
-					one += fmt.Sprintf(" %d %s", c.Chat, c.Then)
-				}
-				got = append(got, one)
 			case <-timeout:
 				d.t.Fatalf("heard %q, want %q", got, want)
 			}

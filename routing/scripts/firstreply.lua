@@ -23,7 +23,7 @@ c.declined[op] = NOW + (tm.pause_ms or 10000)
 later(tm.pause_ms or 10000, 'again/' .. org .. '/' .. cid)
 requeue(c, tm.reply_team)
 redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'no first reply', 'who', op, 'chat', cid, 'team', int(c.team))
-tell({'o' .. op}, 'e', {t = 'chat', chat = c.id, state = 'closed', reason = 'no_reply'})
+parts.gone({'o' .. op}, c, 'no_reply')
 if rec then
   if tm.reply_mark == 'unresponsive' and intents.cover(rec, 'Unresponsive', 'no first reply') then releaseAll(rec, 'withdrawn') end
   settle(rec)
