@@ -50,6 +50,7 @@ const (
 	KindWatch     Kind = "watch"
 	KindResume    Kind = "resume"
 	KindClaim     Kind = "chat.claim"
+	KindHere      Kind = "chat.here"
 	KindTransfer  Kind = "chat.transfer"
 	KindInvite    Kind = "chat.invite"
 	KindJoin      Kind = "chat.join"
@@ -85,6 +86,7 @@ const (
 	KindGap       Kind = "gap"
 	KindDegraded  Kind = "degraded"
 	KindLogouts   Kind = "logouts"
+	KindLost      Kind = "lost"
 
 	KindChatGone   Kind = "chat.gone"
 	KindInviteGone Kind = "invite.gone"
@@ -225,6 +227,8 @@ type Chat struct {
 	Pos      Position   `json:"pos,omitempty"`      // position of the last message
 	Here     *bool      `json:"here,omitempty"`     // to operators: is the visitor connected
 	Reason   string     `json:"reason,omitempty"`   // why it was closed
+	Silent   bool       `json:"silent,omitempty"`   // to operators: its visitor is silent, it takes no units
+	Still    int64      `json:"still,omitempty"`    // Unix ms: say chat.here until then, or nobody is asked
 	// Who takes part besides Operator; to a visitor those only whom they see.
 	With    []Colleague `json:"with,omitempty"`
 	Invites []Colleague `json:"invites,omitempty"` // to operators: who is asked to come in, or (hold) to take it over
@@ -245,6 +249,24 @@ type Colleague struct {
 	ID   OperatorID `json:"id"`
 	Name string     `json:"name"`
 	Role string     `json:"role,omitempty"` // to operators
+	Away bool       `json:"away,omitempty"` // has lost the connection and is waited for
+}
+
+// Lost tells supervisors of an operator who is gone for longer than the grace, and
+// what became of the chats that they held.
+type Lost struct {
+	T        Kind       `json:"t"`
+	Operator Colleague  `json:"operator"`
+	At       int64      `json:"at"` // Unix ms
+	Chats    []LostChat `json:"chats"`
+}
+
+// LostChat is one chat of an operator who was lost.
+type LostChat struct {
+	Chat ChatID `json:"chat"`
+	Team TeamID `json:"team"`
+	Then string `json:"then"`         // return, hold, forward or close
+	To   TeamID `json:"to,omitempty"` // of forward, when it went there
 }
 
 // Note is what one operator of a chat says to the others; no visitor gets one.
@@ -290,8 +312,9 @@ type OperatorView struct {
 	Chats   int        `json:"chats"`
 	Calls   int        `json:"calls"`
 	Offers  int        `json:"offers"`
-	Takes   bool       `json:"takes,omitempty"` // is here and takes chats, now or after those held
-	Here    bool       `json:"here"`            // holds a socket, or lost it less than the grace ago
+	Others  int        `json:"others,omitempty"` // pieces of outside work
+	Takes   bool       `json:"takes,omitempty"`  // is here and takes chats, now or after those held
+	Here    bool       `json:"here"`             // holds a socket, or lost it less than the grace ago
 	Leaving bool       `json:"leaving,omitempty"`
 	Source  string     `json:"source,omitempty"` // who set Intent: operator, supervisor or system
 	Reason  string     `json:"reason,omitempty"` // of Intent

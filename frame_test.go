@@ -12,7 +12,7 @@ import (
 // sent are the golden frames of a client; the others are the server's.
 var sent = map[string]bool{"hello": true, "auth": true, "pong": true, "signout": true, "status": true, "chat.start": true, "offer.accept": true,
 	"offer.decline": true, "chat.close": true, "call.start": true, "call.renew": true, "call.end": true, "watch": true, "idle": true, "resume": true,
-	"chat.claim": true, "chat.transfer": true, "chat.invite": true, "chat.join": true, "chat.part": true, "note.send": true, "message.send": true, "typing.send": true, "viewing.send": true}
+	"chat.claim": true, "chat.here": true, "chat.transfer": true, "chat.invite": true, "chat.join": true, "chat.part": true, "note.send": true, "message.send": true, "typing.send": true, "viewing.send": true}
 
 func TestGoldenFramesOfClientsAreUnderstoodWhole(t *testing.T) {
 	files, err := filepath.Glob("testdata/frames/*.json")
@@ -60,7 +60,7 @@ func TestGoldenFramesOfClientsAreUnderstoodWhole(t *testing.T) {
 }
 
 func TestGoldenFramesOfTheServerHaveTheTypesOfGo(t *testing.T) {
-	for name, v := range map[string]any{"message": &Message{}, "chat": &Chat{}, "offer": &Offer{}, "note": &Note{}, "presence": &Presence{}} {
+	for name, v := range map[string]any{"message": &Message{}, "chat": &Chat{}, "offer": &Offer{}, "note": &Note{}, "presence": &Presence{}, "lost": &Lost{}} {
 		raw, err := os.ReadFile("testdata/frames/" + name + ".json")
 		if err != nil {
 			t.Fatal(err)

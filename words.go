@@ -51,6 +51,10 @@ func (p PersonID) Operator() (OperatorID, bool) {
 	return OperatorID(n), err == nil && n > 0
 }
 
+// SystemPerson is the author of messages that the desk itself writes into a chat: a
+// warning that it will be closed, the words of a team's loss policy. It holds no sockets.
+const SystemPerson PersonID = "s"
+
 // Visitor reports whether the person is a visitor.
 func (p PersonID) Visitor() bool { return strings.HasPrefix(string(p), "v") && len(p) > 1 }
 

@@ -87,7 +87,7 @@ func (s *Server) introduced(ctx context.Context, ss *session, in switchboard.In)
 		return claims, watched, switchboard.Invalid("chats", "at most 100")
 	}
 	if !claims.Role.Supervises() { // a page may ask for it before it knows who it is
-		in.Watch = slices.DeleteFunc(slices.Clone(in.Watch), func(t string) bool { return t == topicLogouts })
+		in.Watch = slices.DeleteFunc(slices.Clone(in.Watch), func(t string) bool { return t == topicLogouts || t == topicLosses })
 	}
 	if watched, err = scopeOf(in, claims); err != nil {
 		return claims, watched, err

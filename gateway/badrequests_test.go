@@ -46,6 +46,21 @@ func badOurs() []badRequest {
 		{"GET", "/v1/chats/CHAT/messages?n=201", "op", "", 400, "invalid", "n"},
 		{"GET", "/v1/chats/CHAT/messages", "company", "", 403, "forbidden", ""},
 
+		{"POST", "/v1/chats", "op", `{}`, 401, "unauthorized", ""},
+		{"POST", "/v1/chats", "api", `{}`, 400, "invalid", "token"},
+		{"POST", "/v1/chats", "api", `{"token":"OPTOKEN"}`, 400, "invalid", "token"},
+		{"POST", "/v1/chats", "api", `{"priority":"high"}`, 400, "invalid", "priority"},
+		{"PUT", "/v1/chats/x/priority", "boss", `{}`, 400, "invalid", "id"},
+		{"PUT", "/v1/chats/CHAT/priority", "op", `{"priority":1}`, 403, "forbidden", ""},
+		{"PUT", "/v1/chats/CHAT/priority", "boss", `{}`, 400, "invalid", "priority"},
+		{"PUT", "/v1/chats/CHAT/priority", "api", `{"priority":10}`, 400, "invalid", "priority"},
+		{"PUT", "/v1/chats/987654321/priority", "api", `{"priority":1}`, 404, "not_found", "chat"},
+		{"GET", "/v1/chats/CHAT/why?after=z", "boss", "", 400, "invalid", "after"},
+		{"GET", "/v1/chats/CHAT/why?n=201", "boss", "", 400, "invalid", "n"},
+		{"GET", "/v1/chats/987654321/why", "boss", "", 404, "not_found", "chat"},
+		{"GET", "/v1/operators/987654321/why", "boss", "", 404, "not_found", "operator"},
+		{"GET", "/v1/decisions?before=z", "boss", "", 400, "invalid", "before"},
+
 		{"GET", "/v1/teams/x", "boss", "", 400, "invalid", "id"},
 		{"GET", "/v1/teams/-1", "boss", "", 400, "invalid", "id"},
 		{"PUT", "/v1/teams/0", "boss", `{"name":"A"}`, 403, "forbidden", ""},
@@ -84,6 +99,13 @@ func badOurs() []badRequest {
 		{"POST", "/v1/calls", "api", `{"operator":OP,"call":"x","lease_ms":"1s"}`, 400, "invalid", "lease_ms"},
 		{"POST", "/v1/calls", "api", `{"operator":987654321,"call":"x"}`, 404, "not_found", ""},
 		{"POST", "/v1/calls", "api", `{"operator":0,"call":"x"}`, 404, "not_found", ""},
+		{"POST", "/v1/work", "op", `{"operator":OP,"id":"x"}`, 401, "unauthorized", ""},
+		{"POST", "/v1/work", "api", `{}`, 400, "invalid", "id"},
+		{"POST", "/v1/work", "api", `{"operator":OP,"id":"x","units":251}`, 400, "invalid", "units"},
+		{"POST", "/v1/work", "api", `{"operator":OP,"id":"x","lease_ms":999}`, 400, "invalid", "lease_ms"},
+		{"POST", "/v1/work", "api", `{"operator":987654321,"id":"x"}`, 404, "not_found", ""},
+		{"DELETE", "/v1/work/x/m1", "api", "", 400, "invalid", "operator"},
+		{"DELETE", "/v1/work/OP/a%20b", "api", "", 400, "invalid", "id"},
 		{"DELETE", "/v1/calls/x/pbx", "api", "", 400, "invalid", "operator"},
 		{"DELETE", "/v1/calls/OP/a%20b", "api", "", 400, "invalid", "call"},
 		{"DELETE", "/v1/calls/987654321/pbx", "api", "", 404, "not_found", ""},
@@ -96,7 +118,7 @@ func badOurs() []badRequest {
 	rows = append(rows, badRequest{"POST", "/v1/logouts", "boss", `{"networks":["0.0.0.0/1","128.0.0.0/1"]}`, 400, "invalid", "networks"},
 		badRequest{"POST", "/v1/logouts", "boss", `{"networks":[` + strings.TrimSuffix(strings.Repeat(`"192.0.2.1",`, 1001), ",") + `]}`, 400, "invalid", "networks"})
 	// Everything that needs a person's token, without a good one.
-	for _, path := range []string{"GET /v1/teams", "GET /v1/chats/CHAT/messages", "POST /v1/logouts", "GET /v1/logouts/1", "GET /v1/teams/0", "PUT /v1/teams/0", "POST /v1/teams", "GET /v1/offline", "POST /v1/offline/1/done"} {
+	for _, path := range []string{"GET /v1/teams", "GET /v1/chats/CHAT/messages", "POST /v1/logouts", "GET /v1/logouts/1", "GET /v1/teams/0", "PUT /v1/teams/0", "POST /v1/teams", "GET /v1/offline", "POST /v1/offline/1/done", "GET /v1/decisions", "GET /v1/chats/CHAT/why", "GET /v1/operators/1/why", "PUT /v1/chats/CHAT/priority"} {
 		method, path, _ := strings.Cut(path, " ")
 		for auth, code := range map[string]switchboard.Code{
 			"": "unauthorized", "Authorization: Bearer": "unauthorized", "Authorization: Bearer garbage": "unauthorized", "Authorization: Basic eDp5": "unauthorized",
@@ -108,7 +130,7 @@ func badOurs() []badRequest {
 			rows = append(rows, badRequest{method, path, "visitor", `{"agents":[OP]}`, 403, "forbidden", ""}, badRequest{method, path, "company", `{"agents":[OP]}`, 403, "forbidden", ""})
 		}
 	}
-	for path, auth := range map[string]string{"/v1/session": "", "/v1/visitor": "", "/v1/logouts": "boss", "/v1/calls": "api"} {
+	for path, auth := range map[string]string{"/v1/session": "", "/v1/visitor": "", "/v1/logouts": "boss", "/v1/calls": "api", "/v1/chats": "api"} {
 		rows = append(rows, brokenBodies(path, auth, maxBody)...)
 	}
 	return rows

@@ -98,7 +98,8 @@ func TestPagesSurviveSleepAndDeadNetworks(t *testing.T) {
 
 // TestClosedTeamInARealBrowser: the widget of a closed team takes a message, or a
 // place in the line until it opens, and nothing that was written is lost when it
-// closes in between.
+// closes in between. The supervisor's board lists the messages and marks one as done,
+// and says why the chat waits.
 func TestClosedTeamInARealBrowser(t *testing.T) {
 	cl := newCluster(t, 1)
 	team, err := cl.accounts.NextTeam(t.Context())
@@ -109,10 +110,15 @@ func TestClosedTeamInARealBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := cl.operator("Ada", switchboard.RoleAdmin, 1)
+	sam := cl.operator("Sam", switchboard.RoleSupervisor, 1, team)
+	ticket, err := cl.accounts.NewTicket(t.Context(), sam, cl.org.ID, switchboard.RoleSupervisor, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), "node", "browser/offline.mjs")
 	cmd.Dir = "../web"
 	cmd.Env = append(os.Environ(), "BASE_A=http://"+cl.nodes[0].Addr(), "ORG="+strconv.FormatInt(int64(cl.org.ID), 10),
-		"TEAM="+strconv.FormatInt(int64(team), 10), "ADMIN_TOKEN="+cl.token(admin))
+		"TEAM="+strconv.FormatInt(int64(team), 10), "ADMIN_TOKEN="+cl.token(admin), "SUPERVISOR_TICKET="+ticket)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

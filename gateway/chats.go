@@ -42,6 +42,11 @@ func (s *Server) onStart(ctx context.Context, c *hub.Conn, ss *session, in switc
 	return s.onMessage(ctx, c, ss, in)
 }
 
+// onHere: a visitor who was asked says that they are still there.
+func (s *Server) onHere(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	return nil, s.router.Here(ctx, ss.claims.Org, ss.claims.Person(), in.Chat)
+}
+
 type ackFrame struct {
 	T    switchboard.Kind     `json:"t"`
 	Re   string               `json:"re,omitempty"`

@@ -40,6 +40,7 @@ func rules() map[switchboard.Kind]rule {
 		switchboard.KindWatch:   {everyone | guests, (*Server).onWatch},
 
 		switchboard.KindStart: {visitors, (*Server).onStart},
+		switchboard.KindHere:  {visitors, (*Server).onHere},
 
 		switchboard.KindViewing:   {operators, (*Server).onMark},
 		switchboard.KindStatus:    {operators, (*Server).onStatus},

@@ -53,7 +53,7 @@ func (s *Server) expired(c *hub.Conn) {
 		rec, err := s.reg.Operator(ctx, id.Org, op)
 		if err != nil {
 			s.log.Warn("an expired token's operator could not be read", "operator", op, "err", err)
-		} else if chats, calls := rec.Busy(); chats+calls+rec.Parts() > 0 {
+		} else if chats, calls := rec.Busy(); chats+calls+rec.Parts()+rec.Tasks() > 0 {
 			if _, err := s.reg.SignOut(ctx, id.Org, op, presence.SignOutDrain); err != nil {
 				s.log.Warn("an operator with an expired token could not be marked leaving", "operator", op, "err", err)
 			}

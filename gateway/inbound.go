@@ -83,6 +83,8 @@ func (s *Server) heard(e routing.Event) {
 	switch e.Topic {
 	case topicSettings:
 		s.accounts.Forget(e.Org)
+	case topicLosses:
+		s.hub.Publish(e.Org, topicLosses, hub.ClassEvent, e.Body)
 	case "order", "cancelled", topicLogouts:
 		s.heardOrder(e)
 	default:

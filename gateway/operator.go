@@ -181,11 +181,14 @@ func visitorOf(c routing.Chat) *switchboard.Visitor {
 func chatFrame(c routing.Chat, operator bool) switchboard.Chat {
 	f := switchboard.Chat{T: switchboard.KindChat, Chat: c.ID, State: c.State, Team: c.Team, Since: c.Since, Place: c.Place, Wait: c.Wait, Opens: c.Opens, Reason: c.Reason}
 	if c.Operator != 0 && c.State != switchboard.ChatOffered {
-		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name}
+		f.Operator = &switchboard.Colleague{ID: c.Operator, Name: c.Name, Away: c.Lost == 1}
+	}
+	if c.State == switchboard.ChatWaiting || c.State == switchboard.ChatParked {
+		f.Still = c.Still
 	}
 	f.With, f.Invites = c.People(!operator)
 	if operator {
-		f.Visitor, f.Here = visitorOf(c), c.Here
+		f.Visitor, f.Here, f.Silent = visitorOf(c), c.Here, c.Dozes == 1
 		return f
 	}
 	if f.State == switchboard.ChatOffered || f.State == switchboard.ChatParked {

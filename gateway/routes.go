@@ -34,6 +34,11 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/chats/{id}/messages", s.answer(s.getMessages))
 	r.Get("/v1/chats/{id}/notes", s.answer(s.getNotes))
 	r.Get("/v1/operators/{id}/chats", s.answer(s.getChats))
+	r.Post("/v1/chats", s.answer(s.postChat))
+	r.Put("/v1/chats/{id}/priority", s.answer(s.putPriority))
+	r.Get("/v1/chats/{id}/why", s.answer(s.getChatWhy))
+	r.Get("/v1/decisions", s.answer(s.getDecisions))
+	r.Get("/v1/operators/{id}/why", s.answer(s.getOperatorWhy))
 	r.Get("/v1/operators", s.answer(s.getOperators))
 	r.Put("/v1/operators/{id}/status", s.answer(s.putStatus))
 	r.Put("/v1/operators/{id}/skills", s.answer(s.putSkills))
@@ -46,6 +51,8 @@ func (s *Server) routes() http.Handler {
 	r.Get("/v1/audit", s.answer(s.getAudit))
 	r.Post("/v1/calls", s.answer(s.postCall))
 	r.Delete("/v1/calls/{operator}/{call}", s.answer(s.deleteCall))
+	r.Post("/v1/work", s.answer(s.postWork))
+	r.Delete("/v1/work/{operator}/{id}", s.answer(s.deleteWork))
 
 	// Surfaces that keep other systems' contracts.
 	(&chatHub{accounts: s.accounts, reg: s.reg, tokens: s.tokens, log: s.log, admit: s.limitSessions}).routes(r)

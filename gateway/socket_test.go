@@ -187,8 +187,9 @@ func shows(m map[string]any, op switchboard.OperatorID, status string) bool {
 	return false
 }
 
-// V-2: a visitor who reloads finds the chat again, with what was said: all of it,
-// or what came behind the position the page has kept.
+// V-2, V-4: a visitor who reloads finds the chat again, with what was said: all of it,
+// or what came behind the position the page has kept. The same token does it at another
+// node; it lives for days (TestAVisitorTokenLivesThirtyDaysUnlessSaid).
 func TestVisitorReloadResumesWithHistory(t *testing.T) {
 	cl := newDesk(t, 2)
 	token := cl.visitor(cl.nodes[1], "Bo")

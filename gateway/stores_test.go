@@ -38,9 +38,10 @@ func TestEverythingWorksTheSameOnEachStore(t *testing.T) {
 }
 
 // compactJob: sign-in, routing, messages both ways across nodes, a logout that
-// waits for the chat.
+// waits for the chat; and what reads logs and pages through operators.
 func compactJob(t *testing.T, open func() redis.UniversalClient, n int) {
 	cl := newClusterOn(t, open, n)
+	cl.everyone(presence.Team{Gone: presence.GoneAsk, Timers: presence.Timers{Loss: presence.LossClose, ReplyMS: 600_000, QuietMS: 1000, QuietCloseMS: 600_000, SilentMS: 1000}})
 	a, b := cl.nodes[0], cl.nodes[n-1]
 	op := cl.operator("Mina", switchboard.RoleOperator, 2)
 	operator := cl.hello(b, cl.token(op), `,"watch":["operators","queue"]`)
@@ -61,6 +62,7 @@ func compactJob(t *testing.T, open func() redis.UniversalClient, n int) {
 		operator.until("v", func(m map[string]any) bool { return m["t"] == "message" && m["cmid"] == fmt.Sprint("v", i) })
 	}
 	exactlyOnce(t, visitor, int64(offer["chat"].(float64)), 11)
+	timersAndReasons(t, cl, operator, visitor, switchboard.ChatID(offer["chat"].(float64)))
 	id, err := cl.accounts.NextOrder(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -74,4 +76,28 @@ func compactJob(t *testing.T, open func() redis.UniversalClient, n int) {
 		t.Errorf("closed with %d", code)
 	}
 	cl.check()
+}
+
+// timersAndReasons: the deadlines that read a chat's log, and the scripts that explain.
+func timersAndReasons(t *testing.T, cl *cluster, operator, visitor *peer, chat switchboard.ChatID) {
+	t.Helper()
+	ctx, router := t.Context(), cl.nodes[0].router
+	visitor.until("the warning", func(m map[string]any) bool { return m["t"] == "message" && m["from"] == "s" })
+	operator.until("silent", func(m map[string]any) bool { return m["t"] == "chat" && m["silent"] == true })
+	n := operator.count()
+	visitor.say(int64(chat), "awake")
+	operator.after(n, "awake", func(m map[string]any) bool { return m["t"] == "chat" && m["silent"] == nil })
+	if e, err := router.Why(ctx, cl.org.ID, chat, "", 200); err != nil || e.Waits != "active" || len(e.Candidates) != 1 || len(e.Decisions) != 1 {
+		t.Errorf("why: %+v, %v", e, err)
+	}
+	if c, err := router.Prioritize(ctx, cl.org.ID, chat, 3, "test"); err != nil || c.Priority != 3 {
+		t.Errorf("priority: %+v, %v", c, err)
+	}
+	list, err := router.Decisions(ctx, cl.org.ID, "", 10)
+	if err != nil || len(list) != 1 || fmt.Sprint(list[0].Replay()) != fmt.Sprint(list[0].Got) {
+		t.Errorf("decisions: %+v, %v", list, err)
+	}
+	if r, err := router.WhyNot(ctx, cl.org.ID, list[0].Got[0]); err != nil || !r.Routable {
+		t.Errorf("why not: %+v, %v", r, err)
+	}
 }

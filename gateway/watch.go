@@ -15,6 +15,7 @@ const (
 	topicOperators    = "operators"    // operators: all, a team's, or those on the screen
 	topicQueue        = "queue"        // operators: how many chats wait
 	topicLogouts      = "logouts"      // supervisors: how logout orders stand; orderboard.go
+	topicLosses       = "losses"       // supervisors: operators who are gone, and their chats
 	topicAvailability = "availability" // everybody: does anybody of a team answer now
 )
 
@@ -31,9 +32,10 @@ const maxOnScreen = 500
 
 // scope is what one socket watches.
 type scope struct {
-	operators, queue, logouts, available bool
-	team                                 switchboard.TeamID       // of operators and of available; 0: all
-	ids                                  []switchboard.OperatorID // of operators, ascending; nil: all
+	operators, queue, logouts, losses, available bool
+
+	team switchboard.TeamID       // of operators and of available; 0: all
+	ids  []switchboard.OperatorID // of operators, ascending; nil: all
 }
 
 // scopeOf reads what a frame wants to watch. Errors: CodeInvalid, CodeForbidden.
@@ -46,17 +48,19 @@ func scopeOf(in switchboard.In, who Claims) (sc scope, err error) {
 			sc.queue = true
 		case topicLogouts:
 			sc.logouts = true
+		case topicLosses:
+			sc.losses = true
 		case topicAvailability:
 			sc.available = true
 		default:
-			return sc, switchboard.Invalid("watch", "operators, queue, logouts or availability")
+			return sc, switchboard.Invalid("watch", "operators, queue, logouts, losses or availability")
 		}
 	}
 	switch {
-	case (sc.operators || sc.queue || sc.logouts) && who.Audience != AudienceOperator:
-		return sc, switchboard.Errorc(switchboard.CodeForbidden, "watching operators, the queue and logouts is for operators")
-	case sc.logouts && !who.Role.Supervises():
-		return sc, switchboard.Errorc(switchboard.CodeForbidden, "watching logouts is for supervisors")
+	case (sc.operators || sc.queue || sc.logouts || sc.losses) && who.Audience != AudienceOperator:
+		return sc, switchboard.Errorc(switchboard.CodeForbidden, "watching operators, the queue, logouts and losses is for operators")
+	case (sc.logouts || sc.losses) && !who.Role.Supervises():
+		return sc, switchboard.Errorc(switchboard.CodeForbidden, "watching logouts and losses is for supervisors")
 	case in.Team < 0:
 		return sc, switchboard.Invalid("team", "0 or a team's id")
 	case in.Operators == nil:
@@ -94,6 +98,9 @@ func (sc scope) topics() (out []string) {
 	}
 	if sc.logouts {
 		out = append(out, topicLogouts)
+	}
+	if sc.losses {
+		out = append(out, topicLosses)
 	}
 	if sc.available {
 		out = append(out, availabilityOf(sc.team))

@@ -128,6 +128,10 @@ func (r *Registry) answer(ctx context.Context, alarm string, ring func(context.C
 		op, call, _ := strings.Cut(id, "/")
 		_, err := r.Call(ctx, org, scriptCall, nil, op, call, 0, "ring")
 		return err
+	case alarmTask:
+		op, task, _ := strings.Cut(id, "/")
+		_, err := r.Call(ctx, org, scriptTask, nil, op, task, 0, "ring")
+		return err
 	case alarmUntil:
 		_, err := r.Call(ctx, org, scriptLapse, nil, id)
 		return err

@@ -62,6 +62,7 @@ const (
 	alarmGrace  = "grace"  // person: a lost socket's grace is over
 	alarmWrap   = "wrap"   // operator: wrap-up is over
 	alarmCall   = "call"   // operator/call: a call's lease is over
+	alarmTask   = "task"   // operator/id: the lease of an outside system's work is over
 	alarmUntil  = "until"  // operator: a temporary status ends
 	alarmIdle   = "idle"   // operator: idle, and was busy or put back to work
 	alarmFlap   = "flap"   // operator: automatic changes of the status were stopped
@@ -78,6 +79,12 @@ const (
 	AlarmGroup  = "group"  // team/key: is a group of skills still used
 	AlarmQueue  = "queue"  // 0: chats wait; look again
 	AlarmLost   = "lost"   // operator: offline with chats left
+	AlarmDrop   = "drop"   // chat: its operator is lost and its team closes it
+	AlarmReply  = "reply"  // chat: its operator has said nothing yet
+	AlarmQuiet  = "quiet"  // chat: nobody has written for long
+	AlarmDoze   = "doze"   // chat: its visitor has written nothing for long
+	AlarmWake   = "wake"   // chat: its silent visitor has written
+	AlarmStill  = "still"  // chat: its visitor was asked whether they are there
 	AlarmGone   = "gone"   // visitor: offline with an open chat
 	AlarmSilent = "silent" // chat: its visitor has been gone for too long
 	AlarmAsk    = "ask"    // chat: its team's webhook was asked and did not answer

@@ -67,6 +67,16 @@ func (o Operator) Busy() (chats, calls int) {
 	return chats, calls
 }
 
+// Tasks returns how many pieces of outside work the operator holds (StartTask).
+func (o Operator) Tasks() (n int) {
+	for item := range o.Work {
+		if strings.HasPrefix(item, "other:") {
+			n++
+		}
+	}
+	return n
+}
+
 // View returns the public state; here says whether a socket is held, or was lost
 // less than the grace ago.
 func (o Operator) View(here bool) switchboard.OperatorView {
@@ -77,6 +87,7 @@ func (o Operator) View(here bool) switchboard.OperatorView {
 		v.Next = o.Pending.Status
 	}
 	v.Chats, v.Calls = o.Busy()
+	v.Others = o.Tasks()
 	v.Offers = o.holds("offer:")
 	return v
 }

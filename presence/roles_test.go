@@ -19,10 +19,14 @@ func TestRolesThatKeepAnOperatorIn(t *testing.T) {
 		begin func(s *site) (end func())
 		keeps bool
 	}{
-		"talking":                      {leg(LegTalk), true},
-		"a call on hold":               {leg(LegHold), true},
-		"a conference leg":             {leg(LegConference), true},
-		"a consult leg":                {leg(LegConsult), true},
+		"talking":          {leg(LegTalk), true},
+		"a call on hold":   {leg(LegHold), true},
+		"a conference leg": {leg(LegConference), true},
+		"a consult leg":    {leg(LegConsult), true},
+		"outside work": {func(s *site) func() {
+			s.must(s.reg.StartTask(s.ctx, s.org, 1, Task{"m-1", 2}, CallLease))
+			return func() { s.must(s.reg.EndTask(s.ctx, s.org, 1, "m-1")) }
+		}, true},
 		"monitoring":                   {leg(LegMonitor), false},
 		"nothing":                      {func(*site) func() { return func() {} }, false},
 		"wrap-up":                      {func(s *site) func() { s.call(1, "c")(); s.shows(1, switchboard.StatusWrapUp); return func() {} }, false},

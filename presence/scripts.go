@@ -157,6 +157,7 @@ var (
 	scriptFlap       = ledger("flap")
 	scriptWrap       = ledger("wrap")
 	scriptCall       = ledger("call")
+	scriptTask       = ledger("task")
 	scriptSignOut    = ledger("signout")
 	scriptOperators  = ledger("operators")
 	scriptTeam       = ledger("team")

@@ -60,6 +60,9 @@ const (
 	GoneRemove = "remove"
 	// GoneOffer lets it be offered all the same.
 	GoneOffer = "offer"
+	// GoneAsk parks it too, and asks a visitor who is connected and has shown no sign
+	// of life whether they are there, before an operator is asked (Timers).
+	GoneAsk = "ask"
 )
 
 // Team holds a team's settings; 0 is the default of each. The settings of team 0
@@ -115,7 +118,9 @@ type Team struct {
 	QueueMax     int                 `json:"queue_max,omitempty"`     // chats that may wait, 1 to 100,000; 0: no bound
 	OverflowMS   int64               `json:"overflow_ms,omitempty"`   // a chat that has waited so long goes to OverflowTeam, 1,000 to 86,400,000
 	OverflowTeam *switchboard.TeamID `json:"overflow_team,omitempty"` // also takes the chats beyond QueueMax
-	Gone         string              `json:"gone,omitempty"`          // GonePark, GoneRemove or GoneOffer
+	Gone         string              `json:"gone,omitempty"`          // GonePark, GoneRemove, GoneOffer or GoneAsk
+
+	Timers
 
 	Version int64 `json:"version,omitempty"` // of these settings; the store counts it
 }
@@ -165,7 +170,7 @@ func (t Team) problems(at string) (list []switchboard.Problem) {
 	check(within(t.OverflowMS, 1000, day), "overflow_ms", "1000 to 86400000")
 	check(t.OverflowTeam == nil || (*t.OverflowTeam >= 0 && *t.OverflowTeam != t.ID), "overflow_team", "another team")
 	check(t.OverflowMS == 0 || t.OverflowTeam != nil, "overflow_team", "overflow_ms needs a team to go to")
-	oneOf(t.Gone, "gone", GonePark, GoneRemove, GoneOffer)
+	oneOf(t.Gone, "gone", GonePark, GoneRemove, GoneOffer, GoneAsk)
 	check(len(t.Relax) <= 8, "relax", "at most 8 steps")
 	for i, step := range t.Relax {
 		field := fmt.Sprintf("relax[%d].", i)
@@ -175,6 +180,7 @@ func (t Team) problems(at string) (list []switchboard.Problem) {
 			check(step.AfterMS > t.Relax[i-1].AfterMS && step.Lower > t.Relax[i-1].Lower, field+"after_ms", "steps go up, in time and in what they lower by")
 		}
 	}
+	list = append(list, t.Timers.problems(at, t.ID)...)
 	oneOf(t.Closed, "closed", AnswerForm, AnswerQueue, AnswerServe)
 	oneOf(t.Unstaffed, "unstaffed", AnswerQueue, AnswerForm)
 	if t.Hours != nil {

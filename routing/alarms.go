@@ -47,6 +47,20 @@ func (r *Router) Ring(ctx context.Context, kind string, org switchboard.OrgID, i
 	case presence.AlarmLost:
 		_, err := r.call(ctx, org, scriptLost, nil, id)
 		return err
+	case presence.AlarmDrop:
+		return r.timed(ctx, org, scriptDrop, id, lossText)
+	case presence.AlarmQuiet:
+		return r.timed(ctx, org, scriptQuiet, id, quietText)
+	case presence.AlarmReply:
+		return r.withLog(ctx, org, scriptReply, id)
+	case presence.AlarmDoze:
+		return r.withLog(ctx, org, scriptDoze, id)
+	case presence.AlarmWake:
+		_, err := r.call(ctx, org, scriptWake, nil, id)
+		return err
+	case presence.AlarmStill:
+		_, err := r.call(ctx, org, scriptStill, nil, id, "", r.cfg.SilentAfter.Milliseconds())
+		return err
 	case presence.AlarmGone:
 		return r.visitor(ctx, org, switchboard.PersonID(id), "rings")
 	case presence.AlarmSilent:

@@ -154,7 +154,7 @@ func (c *checker) checkChats() {
 			c.fail("4: open chat %d is %q", id, chat.State)
 		}
 		for _, op := range holders {
-			if item != "" && c.ops[op].Work[item] == 0 {
+			if _, holds := c.ops[op].Work[item]; item != "" && !holds { // of a silent chat with 0 units
 				c.fail("1: chat %d is %s for operator %d, who does not hold %s", id, chat.State, op, item)
 			}
 		}
@@ -225,10 +225,12 @@ func (c *checker) checkOperators() {
 				c.fail("1: operator %d holds %s, the chat says otherwise", id, item)
 			case kind == "call" && !c.alarm("call", fmt.Sprintf("%d/%s", id, rest)):
 				c.fail("4: call %s of operator %d has no lease", rest, id)
+			case kind == "other" && !c.alarm("task", fmt.Sprintf("%d/%s", id, rest)):
+				c.fail("4: work %s of operator %d has no lease", rest, id)
 			}
 		}
-		c.checkFree(op, chats+calls+op.Parts())
-		c.checkIntent(op, chats+calls)
+		c.checkFree(op, chats+calls+op.Parts()+op.Tasks())
+		c.checkIntent(op, chats+calls+op.Tasks())
 		link := c.links[string(switchboard.OperatorPerson(id))]
 		if link == "-" && !c.alarm("grace", switchboard.OperatorPerson(id)) {
 			c.fail("4: operator %d is in grace without a deadline", id)
@@ -279,7 +281,7 @@ func (c *checker) units(t teamRecord) int {
 
 // checkFree: invariants 2, 3 and 6 of one operator.
 func (c *checker) checkFree(op presence.Operator, work int) {
-	load, limit, exclusive, over := 0, c.limit(op), false, op.Over || op.Role.Supervises()
+	load, back, limit, exclusive, over := 0, 0, c.limit(op), false, op.Over || op.Role.Supervises()
 	for item, units := range op.Work {
 		switch kind, id, _ := strings.Cut(item, ":"); kind {
 		case "chat", "offer", "invite":
@@ -287,12 +289,17 @@ func (c *checker) checkFree(op presence.Operator, work int) {
 			n, _ := strconv.ParseInt(id, 10, 64)
 			chat := c.chats[switchboard.ChatID(n)]
 			over = over || chat.Over == 1 || chat.Invites[fmt.Sprint(op.ID)].Over == 1
+			if chat.Back == 1 { // a silent chat that came back over the limit
+				back += units
+			}
+		case "other": // taken as it is, whatever the limit
+			load, back = load+units, back+units
 		case "call":
 			load += c.teams[0].CallUnits
 			exclusive = exclusive || c.teams[0].CallUnits == 0
 		}
 	}
-	if load > limit && !over {
+	if load-back > limit && !over {
 		c.fail("3: operator %d holds %d of %d", op.ID, load, limit)
 	}
 	if op.Leaving != nil && work == 0 {

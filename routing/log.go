@@ -90,7 +90,7 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (St
 	b := p.Block(org)
 	k := keysOf(p, org, d.Chat)
 	reply, err := r.reg.CallBare(ctx, org, scriptAppend,
-		[]string{b.Meta, b.Live, b.Inboxes, b.Link, b.Chat, k.log, k.cmid, k.typing, k.closed},
+		[]string{b.Meta, b.Live, b.Inboxes, b.Link, b.Chat, k.log, k.cmid, k.typing, k.closed, b.Due},
 		string(d.From), int64(d.Chat), d.Cmid, fragment, MaxMessages, seen, alone)
 	if err != nil {
 		return Stored{}, err
@@ -114,6 +114,7 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (St
 	s.Pos = reply.Text(0) + "-" + reply.Text(1)
 	if !s.Repeat {
 		r.metrics.messages.Inc()
+		r.lively(ctx, org, d.From, d.Chat, reply.Text(3))
 	}
 	return s, nil
 }

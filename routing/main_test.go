@@ -153,12 +153,16 @@ local function fields(...)
     for _, f in ipairs(names) do if rec[f] then rec[f] = rec[f] - by end end
   end
 end
-local chat = fields('since', 'taken', 'lastuntil')
+local chat = fields('since', 'taken', 'lastuntil', 'warned', 'seen', 'still')
 back(KEYS[2], function(c)
   chat(c)
   for op, at in pairs(c.declined or {}) do c.declined[op] = at - by end
+  local log = string.sub(KEYS[2], 1, -5) .. 'log:' .. int(c.id)
+  local all = redis.call('XRANGE', log, '-', '+')
+  redis.call('DEL', log)
+  for _, e in ipairs(all) do redis.call('XADD', log, e[1], 'at', int(e[2][2] - by), 'm', e[2][4]) end
 end)
-local op = fields('since', 'wrap')
+local op = fields('since', 'wrap', 'lost')
 back(KEYS[3], function(rec)
   op(rec)
   for id, at in pairs(rec.leaving and rec.leaving.cuts or {}) do rec.leaving.cuts[id] = at - by end

@@ -52,7 +52,7 @@ func (c committed) offers() (n int) {
 	return n
 }
 
-// P-11: whatever operators and supervisors do at the same time, no chat is ever
+// P-11, A-15: whatever operators and supervisors do at the same time, no chat is ever
 // given to an operator who is not routable in the very step that gives it. The
 // oracle is the record that each commit publishes with itself, so nothing is read
 // a moment too late. Seen red with "rec.intent == 'Available'", "not rec.leaving"

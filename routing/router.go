@@ -107,6 +107,12 @@ type Chat struct {
 	Past     map[string]int         `json:"ops"`     // operators who hold or held it
 	Reason   string                 `json:"reason"`
 	Closed   int64                  `json:"closed"`
+	Lost     int                    `json:"lost"`    // 1: its operator is gone for longer than the grace
+	Decided  string                 `json:"decided"` // the last decision on it, an id of o:decided
+	Dozes    int                    `json:"dozes"`   // 1: its visitor is silent, it takes no units
+	Back     int                    `json:"back"`    // 1: it came back over its operator's limit
+	Still    int64                  `json:"still"`   // Redis ms until which its visitor may say that they are there; 0: not asked
+	Warned   int64                  `json:"warned"`  // Redis ms: its visitor was told that it will be closed
 
 	Place  int64  `json:"place"`  // only in a snapshot
 	Wait   *int64 `json:"-"`      // ms until its turn, -1 unknown; nil where it was not asked

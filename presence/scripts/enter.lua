@@ -42,10 +42,11 @@ if not here then
 end
 redis.call('ZREM', DUE, 'grace/' .. org .. '/' .. person)
 if rec then
-  rec.out = nil
+  -- Visitors were told that the operator is away: routing looks (lost.lua).
+  if rec.lost then later(0, 'lost/' .. org .. '/' .. id) else redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id) end
+  rec.out, rec.lost = nil, nil
   intents.doze(rec, inc, ARGV[5] == '1')
   settle(rec)
-  redis.call('ZREM', DUE, 'lost/' .. org .. '/' .. id)
 elseif not link and redis.call('HEXISTS', VIS, person) == 1 then
   later(0, 'gone/' .. org .. '/' .. person) -- routing looks: the chat may be parked
 else

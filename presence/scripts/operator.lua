@@ -160,11 +160,11 @@ end
 
 -- tally counts work: pieces by kind, and the units that all of it takes.
 local function tally(rec)
-  local n = {chat = 0, call = 0, offer = 0, units = 0}
+  local n = {chat = 0, call = 0, offer = 0, other = 0, units = 0}
   for item, units in pairs(rec.work or {}) do
     local kind = string.match(item, '^%a+')
     n[kind] = (n[kind] or 0) + 1
-    if kind == 'chat' or kind == 'offer' or kind == 'invite' then n.units = n.units + units end
+    if kind == 'chat' or kind == 'offer' or kind == 'invite' or kind == 'other' then n.units = n.units + units end
   end
   local base = n.call > 0 and team(0)
   if base and base.call_units then n.units = n.units + n.call * base.call_units end
@@ -174,7 +174,7 @@ end
 -- waits (docs/protocol.md, "What counts as work"). A call is work in any of its
 -- roles: talking, on hold, a conference or a consult leg. All else ends with the
 -- sign-out: offers, invites, monitoring, wrap-up.
-local KEEPS = {'chat', 'call', 'consult', 'join'}
+local KEEPS = {'chat', 'call', 'consult', 'join', 'other'} -- other: of an outside system (task.lua)
 local function busy(n)
   for _, kind in ipairs(KEEPS) do if (n[kind] or 0) > 0 then return true end end
   return false
@@ -282,17 +282,17 @@ end
 local function view(rec, link, n)
   return {id = rec.id, name = rec.name, role = rec.role, account = rec.account, teams = rec.teams,
     status = rec.shown, intent = rec.intent, since = rec.since, version = rec.version, chats = n.chat,
-    calls = n.call, offers = n.offer, here = (link and not rec.out) and true or false,
+    calls = n.call, offers = n.offer, others = n.other > 0 and n.other or nil, here = (link and not rec.out) and true or false,
     leaving = rec.leaving and true or nil, source = rec.source, reason = rec.why, ['until'] = rec.till,
     next = rec.pend and rec.pend.i or nil, takes = answers(rec, link) or nil}
 end
 local function mark(rec, link, n)
   return {rec.name, rec.role, rec.account, rec.teams and table.concat(rec.teams, ',') or '', outward(rec, link, n),
-    rec.intent, rec.version, n.chat, n.call, n.offer, (link and not rec.out) and true or false, rec.leaving ~= nil,
+    rec.intent, rec.version, n.chat, n.call, n.offer, n.other, (link and not rec.out) and true or false, rec.leaving ~= nil,
     rec.till or '', rec.pend and rec.pend.i or ''}
 end
 local function same(a, b)
-  for k = 1, 14 do
+  for k = 1, 15 do
     if not a or a[k] ~= b[k] then return false end
   end
   return true
@@ -376,6 +376,7 @@ local function empty(rec)
       if kind == 'chat' then giveBack(rec, id) end
       if kind == 'join' or kind == 'consult' or kind == 'unseen' then parts.out(rec, id, 'signed out') end
       if kind == 'call' or kind == 'monitor' then redis.call('ZREM', DUE, 'call/' .. org .. '/' .. rec.id .. '/' .. id) end
+      if kind == 'other' then redis.call('ZREM', DUE, 'task/' .. org .. '/' .. rec.id .. '/' .. id) end
     end
   end
 end
@@ -446,7 +447,7 @@ end
 local function leavingFrame(rec, n)
   local l, first = rec.leaving, nil
   for _, at in pairs(l.cuts or {}) do first = math.min(first or at, at) end
-  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = chats(n), calls = n.call,
+  return {t = 'leaving', order = l.orders[1], reason = l.reason, chats = chats(n), calls = n.call, others = n.other > 0 and n.other or nil,
     within_ms = first and math.max(first - NOW, 0)}
 end
 -- stay takes one order's (0: the operator's own) wish back. Returns whether it was there.

@@ -8,12 +8,18 @@
 --   asserted by routing between the two rounds: a leaving operator must not be
 --   taken for idle before.
 local changed = 0
+-- leg returns the deadline of a call, or of an outside system's work; nil of all else.
+local function leg(item, op)
+  local kind, rest = string.match(item, '^(%a+):(.+)$')
+  local alarm = ({call = 'call/', other = 'task/'})[kind]
+  return alarm and alarm .. org .. '/' .. (op or '') .. '/' .. rest
+end
 for k = 4, #ARGV do
   local old = cjson.decode(ARGV[k])
   local id = int(old.id)
   local rec, calls = open(id), {}
   for item in pairs(old.work or {}) do
-    if string.sub(item, 1, 5) == 'call:' then calls[item] = old.work[item] end
+    if leg(item) then calls[item] = old.work[item] end
   end
   local leaving, pend, was = old.leaving, old.pend, rec and {rev = rec.rev or 0, g = rec.g, floor = rec.floor or 0}
   if not rec then
@@ -23,9 +29,9 @@ for k = 4, #ARGV do
   elseif was.g ~= GEN and (old.rev or 0) > was.rev then
     old.work, old.leaving = rec.work, nil
     for item in pairs(old.work or {}) do -- calls that ended in what was lost
-      if string.sub(item, 1, 5) == 'call:' and not calls[item] then
+      if leg(item) and not calls[item] then
         drop(old, item)
-        redis.call('ZREM', DUE, 'call/' .. org .. '/' .. id .. '/' .. string.sub(item, 6))
+        redis.call('ZREM', DUE, leg(item, id))
       end
     end
     rec = old
@@ -42,7 +48,7 @@ for k = 4, #ARGV do
     if (old.fence or 0) > (rec.fence or 0) then rec.fence, rec.fencer = old.fence, old.fencer end
     for item in pairs(calls) do
       hold(rec, item, calls[item])
-      redis.call('ZADD', DUE, 'NX', int(NOW + 90000), 'call/' .. org .. '/' .. id .. '/' .. string.sub(item, 6))
+      redis.call('ZADD', DUE, 'NX', int(NOW + 90000), leg(item, id))
     end
     intents.rearm(rec)
     if rec.wrap then redis.call('ZADD', DUE, 'NX', int(rec.wrap), 'wrap/' .. org .. '/' .. id) end

@@ -1,11 +1,11 @@
 -- append: store one message and nudge the nodes of both parties.
 -- (loaded alone: it is the hottest script and touches no operator)
--- KEYS 1 meta; 2 live; 3 iq; 4 link; 5 chats; 6 log; 7 message ids; 8 typing; 9 closed record
+-- KEYS 1 meta; 2 live; 3 iq; 4 link; 5 chats; 6 log; 7 message ids; 8 typing; 9 closed record; 10 deadlines
 -- ARGV 1 organization; 2 incarnation; 3 person; 4 chat id; 5 client message id;
 --   6 fragment: the message's JSON after its first brace, from "from" on; 7 most messages a chat;
---   8 the last seq that an operator who writes has seen, '' not to be asked
+--   8 the last seq that an operator who writes has seen, '' not to be asked;
 --   9 '1': the author has one socket on this node, which learns by the answer
--- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
+-- Returns {OK|DUP, gen, ctr, '0', seq, gen of the entry, at, what the caller rings at once: '' | 'wake' | 'still'} | FENCED | CLOSED | NOTFOUND | FORBIDDEN | FULL
 --   | NOTES: this operator consults or monitors and may only write notes
 --   | BEHIND: a colleague has written since ARGV 8 (of the newest 250), nothing was stored
 -- Stays true: seq counts 1, 2, 3 ... and is the entry id's first half; a client
@@ -56,6 +56,17 @@ local pos = seq .. '-' .. gen
 redis.call('XADD', KEYS[6], pos, 'at', at, 'm', ARGV[6])
 redis.call('HSET', KEYS[7], '#', seq, id, pos .. '-' .. at)
 redis.call('ZREM', KEYS[8], person, person .. '!')
+-- A visitor who was silent, or is asked whether they are there. Only then, and for those
+-- who wait in a team that asks, does a message cost more: one command, or two.
+local ring = ''
+if (c.dozes or c.asks) and person == c.visitor then
+  if c.state == 'active' and c.dozes then ring = 'wake' elseif c.still then ring = 'still' end
+  if ring == 'wake' then redis.call('ZADD', KEYS[10], at, 'wake/' .. org .. '/' .. cid)
+  elseif c.state ~= 'active' and ring == '' then
+    c.seen, c.rev = tonumber(at), (c.rev or 0) + 1
+    redis.call('HSET', KEYS[5], cid, cjson.encode(c))
+  end
+end
 local frame = '{"t":"message","chat":' .. cid .. ',"pos":"' .. pos .. '","seq":' .. seq .. ',"at":' .. at .. ',' .. ARGV[6]
 local parties = {c.visitor, op or nil}
 for id in pairs(c.with or {}) do parties[#parties + 1] = 'o' .. id end
@@ -73,4 +84,4 @@ for _, i in ipairs(order) do
   local n = redis.call('HINCRBY', KEYS[3], i, 1)
   redis.call('PUBLISH', channel .. i, table.concat({gen, n, org, nodes[i], 'm' .. cid .. ':' .. seq, frame}, '\t'))
 end
-return {'OK', gen, ctr, '0', seq, gen, at}
+return {'OK', gen, ctr, '0', seq, gen, at, ring}

@@ -34,13 +34,14 @@ local function forVisitor(c)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since, reason = c.reason}
   if c.state == 'offered' or (c.state == 'parked' and not c.op) then f.state = 'waiting' end
   if c.state == 'waiting' then f.place, f.opens = place(c), opensFor(c) end
-  if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname} end
+  if c.state == 'waiting' or c.state == 'parked' then f.still = c.still end
+  if c.op and c.state ~= 'offered' then f.operator = {id = c.op, name = c.opname, away = c.lost and true or nil} end
   f.with = parts.visible(c)
   return f
 end
 local function forOperator(c)
   local f = forVisitor(c)
-  f.state, f.visitor = c.state, visitorOf(c)
+  f.state, f.visitor, f.silent = c.state, visitorOf(c), c.dozes and true or nil
   local link = linkOf(c.visitor)
   f.here = (link and link ~= '-') and true or false
   f.with, f.invites = parts.people(c)
@@ -111,6 +112,7 @@ local function enqueue(c)
   local tm = stand(c)
   c.state, c.op, c.opname, c.token, c.offers, c.over = 'waiting', nil, nil, nil, nil, nil
   parts.disband(c, 'moved')
+  c.asks = tm and tm.gone == 'ask' and 1 or nil -- what the visitor writes is a sign of life (append.lua)
   putChat(c)
   redis.call('ZADD', QUEUE, c.score, c.id)
   redis.call('ZADD', DUE, 'NX', int(NOW + 1000), 'queue/' .. org .. '/0')
@@ -119,18 +121,30 @@ local function enqueue(c)
   end
 end
 
+-- arm sets the deadlines of a chat that an operator holds. Messages do not move them:
+-- whoever answers one reads from the log what was written (say.lua).
+local function arm(c, tm)
+  local cid = org .. '/' .. int(c.id)
+  if tm.reply_ms then later(tm.reply_ms, 'reply/' .. cid) end
+  if tm.quiet_ms then later(tm.quiet_ms, 'quiet/' .. cid) end
+  if tm.silent_ms then later(tm.silent_ms, 'doze/' .. cid) end
+end
+
 -- activate makes a chat an operator's; other offers of it end.
 local function activate(c, rec, token)
   local own, others = int(rec.id), c.offers or {}
-  local size = drop(rec, 'offer:' .. int(c.id)) and others[own] and c.units or units(team(c.team) or {})
+  local tm = team(c.team) or {}
+  local size = drop(rec, 'offer:' .. int(c.id)) and others[own] and c.units or units(tm)
   if c.state == 'waiting' then redis.call('ZREM', QUEUE, int(c.id)) end
-  if c.offers or c.steps or (team(c.team) or {}).overflow_ms then
+  if c.offers or c.steps or tm.overflow_ms then
     redis.call('ZREM', DUE, 'offer/' .. org .. '/' .. int(c.id), 'relax/' .. org .. '/' .. int(c.id), 'flow/' .. org .. '/' .. int(c.id))
   end
   c.ops = c.ops or {}
   c.ops[own] = 1
   c.state, c.op, c.opname, c.token, c.taken = 'active', rec.id, rec.name, token, NOW
-  c.offers, c.declined, c.last, c.lastuntil = nil, nil, nil, nil
+  c.offers, c.declined, c.last, c.lastuntil, c.lost, c.warned = nil, nil, nil, nil, nil, nil
+  c.dozes, c.back, c.still = nil, nil, nil
+  arm(c, tm)
   hold(rec, 'chat:' .. int(c.id), size)
   putChat(c)
   settle(rec)
@@ -164,7 +178,7 @@ local function candidates(c, tm, n, turn)
   end
   if tm.strategy == 'round_robin' then
     local list = redis.call('ZRANGEBYSCORE', FREE, '(' .. int(c.group * BAND + turn), hi, 'LIMIT', 0, n)
-    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n - #list)) do list[#list + 1] = m end
+    for _, m in ipairs(redis.call('ZRANGEBYSCORE', FREE, lo, int(c.group * BAND + turn), 'LIMIT', 0, n - #list)) do list[#list + 1] = m end
     return list
   end
   return redis.call('ZRANGEBYSCORE', FREE, lo, hi, 'LIMIT', 0, n)
@@ -189,9 +203,11 @@ local function each(c, tm, few, n, turn)
   end
 end
 
+local function standing(member) return tonumber(redis.call('ZSCORE', FREE, member)) % BAND end -- in its band: the lower is asked first
+
 -- suits opens an operator who can take a chat of some units and need now; else
--- it returns nil and the rule that keeps them from it. Either goes on a list with
--- what the order is made of: op,units,last,rule (decisions.go reads it).
+-- it returns nil and the rule that keeps them from it. Either goes on a list:
+-- op,units,last,rule (decisions.go reads it, and the line: op,score).
 local function suits(op, size, need, seen)
   local rec = open(op)
   if not rec then return nil, 'account' end
@@ -245,11 +261,24 @@ local function former(c, size, need, seen)
   c.last, c.lastuntil = nil, nil
 end
 
+-- there says whether an operator may be troubled with a chat whose team asks visitors
+-- first: who has shown no sign of life for a while is asked, and answers or not (still.lua).
+local function there(c, tm)
+  if c.still then return false end
+  if NOW - (c.seen or c.since) < (tm.still_after_ms or 60000) then return true end
+  local ms = tm.still_ms or 30000
+  c.still = NOW + ms
+  putChat(c)
+  later(ms, 'still/' .. org .. '/' .. int(c.id))
+  tellVisitor(c)
+  return false
+end
+
 -- pair finds operators for one waiting chat. Who declined it, or let it pass, is
 -- not asked while anyone else can be, nor before a pause. Returns true when the
 -- chat is given; else whether another chat of its group might fare better.
 local function pair(c, tm)
-  local size, step, again, list, seen = units(tm), stepOf(c), nil, {}, {}
+  local size, step, again, list, seen, line, upto = units(tm), stepOf(c), nil, {}, {}, {}, 0
   local turn = tm.strategy == 'round_robin' and redis.call('HGET', ORG, 'rr:' .. int(c.team)) or '0'
   local need, want = step and step.need, tm.auto_accept and 1 or tm.offers or 1
   local own = c.last and true or false
@@ -265,16 +294,28 @@ local function pair(c, tm)
       own = true
       for _ in pairs(declined) do n = n + 1 end
     end
-    for member in each(c, tm, declined and n or want, math.min(n, 250), turn) do
+    local k = 0
+    for member in each(c, tm, declined and n or want + 3, math.min(n, 250), turn) do
+      k = k + 1
+      if k == 1 and tm.strategy == 'mod' then
+        turn = redis.call('ZCOUNT', FREE, int(c.group * BAND), '(' .. int((c.group + 1) * BAND)) .. ':' .. int(standing(member))
+      end
       local op = string.match(member, ':(%d+)$')
-      if declined and declined[op] then
-        if #seen < 16 then seen[#seen + 1] = op .. ',0,0,declined' end
-        if declined[op] <= NOW and (not again or declined[op] < declined[again]) and suits(op, size, need) then again = op end
+      if #list == want then -- who would have been next is only noted
+        if k > upto + 3 then break end
+        if not (declined and declined[op]) then line[#line + 1] = op .. ',' .. int(standing(member)) end
+      elseif declined and declined[op] then
+        local rec, why = nil, 'declined'
+        if declined[op] <= NOW then
+          rec, why = suits(op, size, need)
+          if rec and (not again or declined[op] < declined[again]) then again = op end
+        end
+        if #seen < 16 or rec then seen[#seen + 1] = op .. ',' .. int(declined[op]) .. ',0,' .. (why or 'passed') end
       else
         local rec, why = suits(op, size, need, #seen < 16 and seen)
         if rec then
-          list[#list + 1] = rec
-          if #list == want then break end
+          list[#list + 1], upto = rec, k
+          line[#line + 1] = op .. ',' .. int(standing(member))
         elseif why == 'deaf' then -- behind the others, until the operator changes
           local at = tonumber(redis.call('ZSCORE', FREE, member))
           if at % BAND < LATE then redis.call('ZADD', FREE, int(at + LATE), member) end
@@ -290,6 +331,7 @@ local function pair(c, tm)
     end
   end
   if #list == 0 then return false, own end
+  if tm.gone == 'ask' and not there(c, tm) then return false, true end
   local wanted = c.last and {} or asked(c, tm) -- a webhook may prefer others of the group
   if wanted == 'wait' then return false, true end
   for _, op in ipairs(wanted) do
@@ -303,9 +345,9 @@ local function pair(c, tm)
   end
   local ids = {}
   for k, rec in ipairs(list) do ids[k] = int(rec.id) end
-  redis.call('XADD', DECIDED, 'MAXLEN', '~', 10000, '*', 'chat', int(c.id), 'team', int(c.team), 'group', int(c.group),
+  c.decided = redis.call('XADD', DECIDED, 'MAXLEN', '~', 10000, '*', 'chat', int(c.id), 'team', int(c.team), 'group', int(c.group),
     'strategy', tm.strategy or 'least_loaded', 'turn', turn, 'want', want, 'key', step and step.key or '',
-    'seen', table.concat(seen, ';'), 'got', table.concat(ids, ','))
+    'seen', table.concat(seen, ';'), 'line', table.concat(line, ';'), 'got', table.concat(ids, ','), 'prev', c.decided or '')
   give(c, list, tm)
   return true
 end

@@ -125,6 +125,8 @@ local function hand(c, to, t, tm, token, by, strategy, over)
   c.ops = c.ops or {}
   c.ops[id] = 1
   c.op, c.opname, c.token, c.over = to.id, to.name, token, over and 1 or nil
+  c.taken, c.lost, c.warned, c.dozes, c.back = NOW, nil, nil, nil, nil -- timers begin anew
+  arm(c, tm)
   hold(to, 'chat:' .. cid, units(tm))
   putChat(c)
   if from then

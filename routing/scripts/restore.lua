@@ -9,7 +9,8 @@
 --   matched here: the hold of adopt.lua ends after everybody has asserted.
 local old = cjson.decode(ARGV[4])
 old.place, old.left, old.waited, old.token, old.declined, old.offers = nil, nil, nil, nil, nil, nil
-old.last, old.lastuntil, old.invites = nil, nil, nil
+old.last, old.lastuntil, old.invites, old.lost, old.warned = nil, nil, nil, nil, nil
+old.dozes, old.back, old.still = nil, nil, nil
 -- reassert gives those who take part in a chat the work of it again; whoever is not
 -- here yet is asserted by their own nodes, or goes (stay.lua).
 local function reassert(chat)
@@ -68,6 +69,7 @@ if rec and rec.account ~= 2 then
   for _, kind in ipairs({'relax/', 'flow/'}) do redis.call('ZREM', DUE, kind .. org .. '/' .. cid) end
   putChat(old)
   hold(rec, 'chat:' .. cid, units(team(old.team) or {}))
+  arm(old, team(old.team) or {})
   settle(rec)
   reassert(old)
 else

@@ -30,12 +30,12 @@ if tm.queue_max and answer == 'serve' and ahead(tm) >= tm.queue_max then
   t, tm, flowed = tm.overflow_team, to, 1
 end
 local turn = redis.call('HINCRBY', ORG, 'arrival', 1)
-local prio = tonumber(ARGV[11]) or tm.priority or 0
+local prio, pstep = tonumber(ARGV[11]) or tm.priority or 0, team(0) and team(0).priority_step or 100
 local info = cjson.decode(ARGV[7])
 local c = {id = id, visitor = visitor, team = t, since = NOW, info = next(info) and info or nil, flowed = flowed,
   held = answer == 'hold' or nil,
-  prio = prio > 0 and prio or nil, steps = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil,
-  rank = (turn + 1048576 - prio * (team(0) and team(0).priority_step or 100)) * 16 + 15 - prio}
+  prio = prio > 0 and prio or nil, pstep = prio > 0 and pstep or nil, steps = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil,
+  rank = (turn + 1048576 - prio * pstep) * 16 + 15 - prio}
 if tm.last_operator then
   local last = redis.call('HGET', KEYS[18], visitor) or redis.call('HGET', KEYS[19], visitor)
   c.last = tonumber(last)

@@ -13,6 +13,11 @@ if not c then return reply('OK', 0) end
 local silent = 'silent/' .. org .. '/' .. cid
 if linkOf(visitor) then
   redis.call('ZREM', DUE, silent)
+  if c.asks then
+    redis.call('ZREM', DUE, 'still/' .. org .. '/' .. cid)
+    c.seen, c.still = NOW, nil
+    putChat(c)
+  end
   if c.state == 'parked' and not c.op then
     enqueue(c)
     if match() == 0 then castQueue() end

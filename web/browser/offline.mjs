@@ -5,6 +5,7 @@
 // BASE_A               address of a node, http://127.0.0.1:8081
 // ORG, TEAM            where the visitor's chat goes
 // ADMIN_TOKEN          bearer token of an admin
+// SUPERVISOR_TICKET    one-time ticket of a supervisor
 // SHOTS                folder for screenshots; none are taken without it
 //
 // Exit status 0: everything was seen. Run: node browser/offline.mjs
@@ -19,7 +20,10 @@ try {
   await closedTeamTakesAMessage(first);
   await closingWhileSomebodyWritesLosesNothing(second);
   await closedTeamWithAQueue(third);
-  finish(first, second, third);
+  const supervisor = await person(browser, 'supervisor', { width: 1360, height: 900 });
+  await messagesAreDealtWith(supervisor);
+  await supervisorSeesWhyAChatWaits(supervisor);
+  finish(first, second, third, supervisor);
   console.log('offline: ok');
 } finally {
   await browser.close();
@@ -93,6 +97,33 @@ async function closedTeamWithAQueue({ page }) {
   await shot(page, 'visitor-waits-for-the-opening');
   await settings({});
   await chat.getByText('You are next in line.').waitFor();
+}
+
+/** The board lists what visitors left, and keeps who has dealt with it. */
+async function messagesAreDealtWith({ page }) {
+  await page.goto(`${a}/supervisor/#ticket=${env('SUPERVISOR_TICKET')}`);
+  await page.getByText('Messages left while nobody answered').click();
+  const messages = page.locator('.left-message');
+  await messages.nth(1).waitFor();
+  assert.deepEqual(await messages.locator('.text').allTextContents(), ['Is anybody there?', 'Please call me back']);
+  await messages.nth(1).getByRole('button', { name: /Mark the message/ }).click();
+  await messages.nth(1).getByText('Done by you').waitFor();
+  const [newer, older] = await api('GET', '/v1/offline');
+  assert.ok(!newer.done && older.done, 'the wrong message is marked');
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  await messages.nth(1).getByText(/^Done by .* on /).waitFor();
+  await shot(page, 'supervisor-offline-messages');
+}
+
+/** The third visitor still waits: nobody is there to take the chat. */
+async function supervisorSeesWhyAChatWaits({ page }) {
+  await page.getByText('Why?', { exact: true }).click();
+  await page.getByLabel('Team whose queue is shown').selectOption(team);
+  await page.getByRole('button', { name: /^1\. .*\(chat \d+\)/ }).click();
+  await page.locator('.why .answer li', { hasText: 'Sam' }).getByText('has a status that takes no work').waitFor();
+  await page.getByRole('checkbox', { name: 'Select Sam' }).check();
+  await page.getByText('Gets no chat now:').waitFor();
+  await shot(page, 'supervisor-why');
 }
 
 function tomorrow() {

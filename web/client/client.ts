@@ -161,6 +161,11 @@ export class Client {
     this.#socket.tell({ t: 'watch', ...what });
   }
 
+  /** Says that the visitor, who was asked (still), is there. */
+  async here(chat: number): Promise<void> {
+    await this.#socket.request({ t: 'chat.here', chat });
+  }
+
   async closeChat(chat: number): Promise<void> {
     await this.#socket.request({ t: 'chat.close', chat });
   }

@@ -34,7 +34,12 @@ const visitor = object({
   email: optional(text),
   page: optional(text),
 });
-const colleague = object({ id: integer, name: text, role: optional(text) }); // role: to operators
+const colleague = object({
+  id: integer,
+  name: text,
+  role: optional(text), // to operators
+  away: optional(flag), // has lost the connection and is waited for
+});
 const position = object({ chat: integer, pos: text });
 const need = object({ skill: text, level: optional(integer), preferred: optional(flag) });
 
@@ -43,7 +48,7 @@ const stored = {
   pos: text, // "<seq>-<gen>"
   seq: integer, // 1, 2, 3 ... without gaps within the chat
   at: integer, // Unix ms by the store's clock
-  from: text, // "o310" or "vk3abc"
+  from: text, // "o310", "vk3abc", or "s": the desk itself
   name: optional(text),
   cmid: text,
   text: text,
@@ -61,6 +66,8 @@ const chat = {
   pos: optional(text), // of the last message
   here: optional(flag), // operators only: is the visitor connected
   reason: optional(text),
+  silent: optional(flag), // operators only: its visitor is silent, it takes no units
+  still: optional(integer), // Unix ms: say chat.here until then, or nobody is asked
   with: optional(list(colleague)), // who takes part besides operator; to a visitor whom they see
   invites: optional(list(colleague)), // operators only: who is asked to, or (hold) to take it over
   role: optional(text), // an operator who does not hold it: join, consult or monitor
@@ -102,6 +109,7 @@ const operator = {
   chats: integer,
   calls: integer,
   offers: integer,
+  others: optional(integer), // pieces of outside work
   takes: optional(flag), // is here and takes chats, now or after those held
   here: flag, // holds a socket now; false within grace
   leaving: optional(flag),
@@ -253,6 +261,7 @@ export const fromServer = {
     reason: optional(text),
     chats: optional(integer),
     calls: optional(integer),
+    others: optional(integer),
     within_ms: optional(integer), // then the chats go to others and the operator is out
   }),
   logout: object({
@@ -262,6 +271,12 @@ export const fromServer = {
     back_ms: optional(integer), // for how long a new sign-in is refused
   }),
   logouts: object({ t: oneOf('logouts'), full: optional(flag), orders: list(orderView) }), // supervisors
+  lost: object({
+    t: oneOf('lost'), // supervisors: an operator is gone for longer than the grace
+    operator: colleague,
+    at: integer,
+    chats: list(object({ chat: integer, team: integer, then: text, to: optional(integer) })),
+  }),
   moving: object({ t: oneOf('moving'), in_ms: integer }),
   gap: object({ t: oneOf('gap'), chats: optional(list(integer)) }),
   degraded: object({ t: oneOf('degraded'), on: flag }),
@@ -306,6 +321,7 @@ export const fromClient = {
     language: optional(text),
     skills: optional(list(need)),
   }),
+  'chat.here': object({ t: oneOf('chat.here'), ...re, chat: integer }),
   'chat.claim': object({ t: oneOf('chat.claim'), ...re, chat: integer, over: optional(flag) }),
   'chat.transfer': object({
     t: oneOf('chat.transfer'),

@@ -29,7 +29,7 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
       cache: 'no-store',
       signal: AbortSignal.timeout(options.timeoutMs ?? 15_000),
     });
-    body = await response.json();
+    body = response.status === 204 ? undefined : await response.json(); // 204: done, and nothing to say
   } catch {
     throw new Refused('unavailable', 'the service cannot be reached right now');
   }

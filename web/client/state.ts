@@ -53,6 +53,8 @@ export interface ClientState {
   readonly queue: number | undefined;
   /** Logout orders, while a supervisor watches them. */
   readonly orders: ReadonlyMap<number, Order>;
+  /** The last operators who were lost with chats, newest first, while a supervisor watches. */
+  readonly losses: readonly Frame<'lost'>[];
   readonly leaving: Frame<'leaving'> | undefined;
   readonly loggedOut: Frame<'logout'> | undefined;
   /** What a visitor types is shown to operators before it is sent. */
@@ -77,6 +79,7 @@ export const initial: ClientState = {
   operators: new Map(),
   queue: undefined,
   orders: new Map(),
+  losses: [],
   leaving: undefined,
   loggedOut: undefined,
   preview: false,
@@ -138,6 +141,8 @@ export function reduce(s: ClientState, frame: ServerFrame, now: number): ClientS
       for (const each of frame.orders) orders.set(each.id, each);
       return { ...s, orders };
     }
+    case 'lost':
+      return { ...s, losses: [frame, ...s.losses].slice(0, 20) };
     case 'queue':
       return { ...s, queue: frame.waiting };
     case 'typing':
@@ -188,6 +193,8 @@ function putChat(s: ClientState, info: ChatInfo): ClientState {
     delete merged.wait_ms;
   }
   if (info.opens === undefined) delete merged.opens;
+  if (info.still === undefined) delete merged.still;
+  if (info.silent === undefined) delete merged.silent;
   // Who is in a chat is always told whole.
   for (const field of ['with', 'invites', 'role'] as const) if (info[field] === undefined) delete merged[field];
   if (info.state === 'waiting') delete merged.operator;

@@ -101,7 +101,7 @@ export class ChatPanel {
 function about({ info }: Chat): string {
   const here = info.state === 'closed' ? '' : info.here === false ? 'Away' : 'Here now';
   const since = info.since ? `since ${hour(info.since)}` : '';
-  return [here, since, info.visitor?.email, address(info.visitor?.page ?? '')].filter(Boolean).join(' · ');
+  return [info.silent ? 'Silent: takes no slot until they write' : '', here, since, info.visitor?.email, address(info.visitor?.page ?? '')].filter(Boolean).join(' · ');
 }
 
 function colleague(s: ClientState, chat: Chat, person: string): string {

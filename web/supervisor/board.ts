@@ -3,16 +3,22 @@ import { Flash, h, setText, show } from '../ui/dom.ts';
 import { leave } from '../ui/leave.ts';
 import { LinkNotice } from '../ui/link.ts';
 import { linkBadge } from '../ui/status.ts';
+import { count } from '../ui/words.ts';
+import { OfflinePanel } from './offline.ts';
 import { People } from './people.ts';
 import { Rooms } from './rooms.ts';
 import { StatusForm } from './setstatus.ts';
 import { SignOutForm } from './signout.ts';
+import { WhyPanel } from './why.ts';
 
 /** A team as GET /v1/teams answers. */
 export interface Team {
   id: number;
   name: string;
 }
+
+/** What becomes of a chat whose operator was lost. */
+const FATES: Record<string, string> = { return: 'waits again', hold: 'is held', forward: 'goes to another team', close: 'is closed' };
 
 /** The whole page: numbers, people, and the form that signs people out. */
 export class Board {
@@ -23,35 +29,42 @@ export class Board {
   readonly #name = h('span', { class: 'who' });
   readonly #tiles = { waiting: tile('Waiting'), available: tile('Available'), busy: tile('In chat or call'), online: tile('Online'), leaving: tile('Leaving') };
   readonly #leaving = h('div', { class: 'notice warn', hidden: true, attr: { role: 'alert' } });
+  readonly #lost = new Flash(h('div', { class: 'notice warn', attr: { role: 'status' } }), 30_000);
   readonly #problem = new Flash(h('div', { class: 'notice bad', attr: { role: 'alert' } }), 6_000);
   readonly #people: People;
   readonly #form: SignOutForm;
   readonly #status: StatusForm;
+  readonly #why: WhyPanel;
+  readonly #left: OfflinePanel;
   readonly #rooms: Rooms;
   readonly #off: () => void;
   #teamsAsked = false;
+  #lostAt = 0;
 
   constructor(client: Client, session: Session) {
     this.#session = session;
     this.#link = new LinkNotice(() => client.wake());
     this.#form = new SignOutForm(session, () => this.#people.clear());
     this.#status = new StatusForm(client);
+    this.#why = new WhyPanel(session);
+    this.#left = new OfflinePanel(session, (person) => client.state.get().operators.get(Number(person.slice(1)))?.name ?? person);
     this.#rooms = new Rooms(client, session);
     this.#people = new People(() => client.now(), (picked) => {
       this.#form.pick(picked);
       this.#status.pick(picked);
       this.#rooms.pick(picked);
+      this.#why.pick(picked);
     });
     const out = h('button', { class: 'button slim', attr: { type: 'button' }, on: { click: () => void leave(client).catch((err: unknown) => this.#problem.say(sentence(err))) } }, 'Sign out');
     this.element = h('div', { class: 'board' },
       h('header', { class: 'bar' },
         h('img', { attr: { src: '/assets/icon.svg', alt: '', width: '30', height: '30' } }),
         h('h1', { class: 'grow' }, 'Live board'), this.#live.element, this.#name, out),
-      this.#leaving, this.#link.element, this.#problem.element,
+      this.#leaving, this.#link.element, this.#lost.element, this.#problem.element,
       h('main', { class: 'columns' },
         h('div', { class: 'left-column' },
           h('dl', { class: 'tiles' }, ...Object.values(this.#tiles).map((t) => t.element)),
-          this.#status.element, this.#people.element, this.#rooms.element),
+          this.#status.element, this.#people.element, this.#rooms.element, this.#why.element, this.#left.element),
         this.#form.element));
     this.#off = client.state.subscribe((s) => this.#draw(s));
   }
@@ -59,6 +72,7 @@ export class Board {
   stop(): void {
     this.#off();
     this.#people.stop();
+    this.#why.stop();
     this.#form.stop();
   }
 
@@ -68,6 +82,11 @@ export class Board {
     setText(this.#name, s.me?.name ?? '');
     show(this.#leaving, s.leaving !== undefined);
     if (s.leaving) setText(this.#leaving, `You will be signed out when your last chat or call ends${s.leaving.reason ? `: ${s.leaving.reason}` : ''}.`);
+    const lost = s.losses[0];
+    if (lost && lost.at !== this.#lostAt) {
+      this.#lostAt = lost.at;
+      this.#lost.say(`${lost.operator.name} has lost the connection with ${count(lost.chats.length, 'chat')}: ${lost.chats.map((c) => `${c.chat} ${FATES[c.then] ?? c.then}`).join(', ')}.`);
+    }
     if (s.link.at === 'open' && !this.#teamsAsked) void this.#askTeams();
     const all = [...s.operators.values()];
     const many = (test: (o: Operator) => boolean) => String(all.filter(test).length);
@@ -79,6 +98,7 @@ export class Board {
     this.#people.update(all);
     this.#form.update(s.operators, s.orders);
     this.#status.update(s);
+    this.#why.update(s);
     this.#rooms.update(s);
   }
 
@@ -88,6 +108,8 @@ export class Board {
       const { token } = await this.#session.token();
       const teams = (await call<Team[] | null>('/v1/teams', { token })) ?? [];
       this.#people.teams(teams);
+      this.#why.teams(teams);
+      this.#left.teams(teams);
       this.#form.teams(teams);
     } catch {
       // The board is useful without team names; the next change asks again, but not at once.

@@ -129,6 +129,10 @@ export class Conversation {
           this.#draftFoot(foot, item.draft);
           return;
         }
+        if (item.message.from === 's') { // the desk's own words
+          node.className = 'message system';
+          return setText(foot, hour(item.message.at));
+        }
         node.className = `message ${mine ? 'mine' : 'theirs'} ${item.first ? 'first' : ''} ${item.last ? 'last' : ''}`;
         setText(author, mine ? 'You' : view.nameOf(item.message.from) || item.message.name || '');
         setText(foot, hour(item.message.at));

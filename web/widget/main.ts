@@ -39,6 +39,8 @@ class Widget {
   readonly #end: HTMLButtonElement;
   readonly #over: HTMLElement;
   readonly #waiting = h('p', { class: 'waiting', hidden: true, attr: { role: 'status' } });
+  readonly #still = h('div', { class: 'over', hidden: true, attr: { role: 'alert' } }, h('p', {}, 'Are you still there?'),
+    h('button', { class: 'button primary', attr: { type: 'button' }, on: { click: () => void this.#here() } }, 'Yes, I am here'));
   readonly #preview = h('p', { class: 'told muted', hidden: true }, 'What you type here can be seen before you send it.');
   #chat = 0; // the one shown; 0: the form
   #starting = false;
@@ -76,7 +78,7 @@ class Widget {
     }, icon('down'));
     app.replaceChildren(
       h('header', { class: 'top' }, this.#avatar, h('div', { class: 'names' }, this.#title, this.#subtitle), this.#end, hide),
-      this.#link.element, this.#waiting, this.#form.element, this.#talk.element, this.#preview, this.#over,
+      this.#link.element, this.#waiting, this.#still, this.#form.element, this.#talk.element, this.#preview, this.#over,
     );
     this.#client.state.subscribe((s) => this.#draw(s));
     onWake(() => {
@@ -143,6 +145,14 @@ class Widget {
     this.#form.element.querySelector('input')?.focus();
   }
 
+  async #here(): Promise<void> {
+    try {
+      await this.#client.here(this.#chat);
+    } catch (err) {
+      setText(this.#subtitle, sentence(err));
+    }
+  }
+
   async #close(): Promise<void> {
     if (!(await confirmed('End this chat?', 'You can start a new one at any time.', 'End chat'))) return;
     try {
@@ -169,6 +179,7 @@ class Widget {
     show(this.#end, chat !== undefined && state !== 'closed');
     show(this.#over, state === 'closed');
     show(this.#waiting, state === 'waiting' || state === 'offered');
+    show(this.#still, state === 'waiting' && chat?.info.still !== undefined);
     this.#head(chat);
     if (!chat || !s.me) return;
     setText(this.#waiting, place(chat.info.place, chat.info.wait_ms, chat.info.opens));
@@ -190,6 +201,7 @@ class Widget {
     this.#avatar.dataset['tint'] = tint(name);
     if (!chat) setText(this.#subtitle, this.#guest.open === false ? 'Nobody is here right now' : 'We are here to help');
     else if (chat.info.state === 'closed') setText(this.#subtitle, 'Chat ended');
+    else if (operator?.away) setText(this.#subtitle, 'Reconnecting…');
     else setText(this.#subtitle, operator ? this.#orgName : 'Finding someone for you');
   }
 

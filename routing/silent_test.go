@@ -1,0 +1,190 @@
+package routing
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchboard/switchboard"
+	"github.com/switchboard/switchboard/presence"
+)
+
+func (d *desk) units(op switchboard.OperatorID) (sum int) {
+	d.t.Helper()
+	for _, n := range d.operator(op).Work {
+		sum += n
+	}
+	return sum
+}
+
+// A silent chat gives its units back once and the next one comes; when its visitor
+// writes it takes them again, once, over the limit too: no new chat comes before
+// the operator is below it, and the audit says so. It stays its operator's and
+// keeps a logout waiting. (Red with hold left out of doze.lua and of wake.lua, with
+// the limit ignored in the audit, with no deadline set by append.lua, and with lively
+// doing nothing.)
+func TestSilentChatGivesItsUnitsBackAndTakesThemAgain(t *testing.T) {
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", Units: 2, OfferMS: 600_000, Timers: presence.Timers{SilentMS: 60_000}})
+	d.operators(1, 1, 2)
+	c := d.active("a")
+	waits := d.start("b")
+	d.holds("the operator is full", waits.ID, switchboard.ChatWaiting, 0)
+	d.warp(50 * time.Second)
+	d.write("va", c.ID, "one moment")
+	d.warp(50 * time.Second)
+	d.write("o1", c.ID, "take your time") // it is the visitor's silence that counts
+	d.warp(9 * time.Second)
+	if got := d.units(1); got != 2 {
+		t.Errorf("the visitor wrote 59 s ago and the chat takes %d units", got)
+	}
+	d.warp(2 * time.Second)
+	d.holds("the slot went to the next", waits.ID, switchboard.ChatOffered, 1)
+	if got := d.chat(c.ID); got.State != switchboard.ChatActive || got.Operator != 1 || got.Dozes != 1 {
+		t.Errorf("the silent chat: %+v", got)
+	}
+	d.warp(200 * time.Second)
+	if got := d.units(1); got != 2 {
+		t.Errorf("given back more than once: %d units held", got)
+	}
+	d.check()
+	waits = d.chat(waits.ID)
+	if _, err := d.rt.Accept(d.ctx, d.org, 1, waits.ID, waits.Token); err != nil {
+		t.Fatal(err)
+	}
+	third := d.start("c")
+
+	d.write("va", c.ID, "back again")
+	if got := d.chat(c.ID); got.Dozes != 0 || got.Back != 1 || d.units(1) != 4 {
+		t.Errorf("the visitor is back: %+v, %d units held", got, d.units(1))
+	}
+	d.write("va", c.ID, "hello?")
+	d.ring()
+	if got := d.units(1); got != 4 {
+		t.Errorf("taken twice: %d units", got)
+	}
+	audit, err := d.rdb.XRevRangeN(d.ctx, d.reg.Partition(d.org).Key(d.org, "audit"), "+", "-", 1).Result()
+	if err != nil || fmt.Sprint(audit[0].Values["what"], audit[0].Values["units"], audit[0].Values["limit"]) != "over the limit42" {
+		t.Errorf("the audit says %v, %v", audit, err)
+	}
+	d.check()
+	if _, err := d.rt.Close(d.ctx, d.org, "vb", false, waits.ID, "done"); err != nil {
+		t.Fatal(err)
+	}
+	d.holds("at the limit", third.ID, switchboard.ChatWaiting, 0)
+	d.warp(61 * time.Second)
+	d.holds("silent again", third.ID, switchboard.ChatOffered, 1)
+	if err := d.rt.Decline(d.ctx, d.org, 1, third.ID, d.chat(third.ID).Token); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.reg.NewOrder(d.ctx, d.org, presence.OrderSpec{ID: 71, Operators: []switchboard.OperatorID{1}, By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.reg.WorkOrder(d.ctx, d.org, 71, 10); err != nil {
+		t.Fatal(err)
+	}
+	if op := d.operator(1); op.Leaving == nil || op.Out {
+		t.Errorf("a silent chat keeps nobody in: %+v", op)
+	}
+	if _, err := d.rt.Close(d.ctx, d.org, "va", false, c.ID, "done"); err != nil {
+		t.Fatal(err)
+	}
+	if op := d.operator(1); !op.Out || len(op.Work) != 0 {
+		t.Errorf("after its end: %+v", op)
+	}
+	d.check()
+}
+
+// V-1: a team that asks troubles no operator with a visitor who has shown no sign of life:
+// the visitor is asked; an answer, or a message, brings the offer; without either the
+// chat is parked and a late answer brings it back to its place, or it is removed. Who has
+// just come, or just written, is not asked. (Red without there(), with its time ignored,
+// with the deadline doing nothing, and with append.lua noting no sign of life.)
+func TestVisitorIsAskedBeforeAnOperatorIs(t *testing.T) {
+	d := newDesk(t)
+	team := presence.Team{Name: "Everyone", Gone: presence.GoneAsk, OfferMS: 600_000, Timers: presence.Timers{StillAfterMS: 60_000, StillMS: 30_000}}
+	d.set(team)
+	come := func(v string) Chat {
+		t.Helper()
+		if _, err := d.reg.Enter(d.ctx, d.org, switchboard.VisitorPerson(v), 0); err != nil {
+			t.Fatal(err)
+		}
+		return d.start(v)
+	}
+	quiet, writes, late := come("a"), come("b"), come("d")
+	d.warp(50 * time.Second)
+	d.write("vb", writes.ID, "still waiting")
+	d.warp(20 * time.Second)
+	fresh := come("c")
+	d.operators(1, 1, 9)
+	d.match()
+	for _, c := range []Chat{quiet, late} {
+		d.holds("is asked", c.ID, switchboard.ChatWaiting, 0)
+		if got := d.chat(c.ID); got.Still == 0 {
+			t.Errorf("chat %d is not asked: %+v", c.ID, got)
+		}
+		if e, _ := d.why(c.ID); e.Waits != "still" || e.Because == "" {
+			t.Errorf("why: %+v", e)
+		}
+	}
+	d.holds("who wrote is not asked", writes.ID, switchboard.ChatOffered, 1)
+	d.holds("nor who has just come", fresh.ID, switchboard.ChatOffered, 1)
+	d.check()
+	if err := d.rt.Here(d.ctx, d.org, "vb", quiet.ID); switchboard.CodeOf(err) != switchboard.CodeNotFound {
+		t.Errorf("another visitor answers: %v", err)
+	}
+	d.write("va", quiet.ID, "yes")
+	d.holds("a message answers", quiet.ID, switchboard.ChatOffered, 1)
+	d.warp(31 * time.Second)
+	d.holds("no answer", late.ID, switchboard.ChatParked, 0)
+	d.check()
+	if err := d.rt.Here(d.ctx, d.org, "vd", late.ID); err != nil {
+		t.Fatal(err)
+	}
+	d.holds("a late answer", late.ID, switchboard.ChatOffered, 1)
+	if got := d.chat(late.ID); got.Rank != late.Rank || got.Still != 0 {
+		t.Errorf("it came back as %+v", got)
+	}
+	d.check()
+
+	team.StillThen = presence.GoneRemove
+	d.set(team)
+	d.intent(1, switchboard.StatusBreak)
+	gone := come("e")
+	d.warp(61 * time.Second)
+	d.intent(1, switchboard.StatusAvailable)
+	d.match()
+	d.warp(31 * time.Second)
+	if got := d.chat(gone.ID); got.State != switchboard.ChatClosed || got.Reason != "visitor_left" {
+		t.Errorf("it is %s (%s)", got.State, got.Reason)
+	}
+	if got := d.texts(gone.ID); !strings.HasPrefix(got, "ve: hello") {
+		t.Errorf("its log: %s", got)
+	}
+	d.check()
+}
+
+// A visitor who comes back is there: nothing is asked, and what was asked is answered.
+// (Red with c.seen left as it was in visitor.lua.)
+func TestVisitorWhoReturnsIsThere(t *testing.T) {
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", Gone: presence.GoneAsk, Timers: presence.Timers{StillAfterMS: 60_000, StillMS: 30_000}})
+	if _, err := d.reg.Enter(d.ctx, d.org, "va", 0); err != nil {
+		t.Fatal(err)
+	}
+	c := d.start("a")
+	d.warp(61 * time.Second)
+	if err := d.reg.Leave(d.ctx, d.org, "va", 0, func() bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	d.ring()
+	d.holds("the visitor is gone", c.ID, switchboard.ChatParked, 0)
+	d.operators(1, 1, 9)
+	if _, err := d.reg.Enter(d.ctx, d.org, "va", 0); err != nil {
+		t.Fatal(err)
+	}
+	d.ring()
+	d.holds("and is back", c.ID, switchboard.ChatOffered, 1)
+	d.check()
+}
