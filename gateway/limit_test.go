@@ -187,3 +187,39 @@ func BenchmarkAllow(b *testing.B) {
 		i++
 	}
 }
+
+// V-6: who is over one limit leaves the others theirs: of addresses, of organizations,
+// and of everybody. Seen red with connect asking the bucket of all first.
+func TestLimitsOfAddressesAndOrganizationsAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiters(Limits{ConnectsPerSecond: 100, ConnectsPerAddr: 1, ConnectsPerOrg: 1, SessionsPerAddr: 1, SessionsPerOrg: 1}, prometheus.NewRegistry())
+		a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		drained := func(what string, ask func() bool) {
+			t.Helper()
+			for n := 0; ask(); n++ {
+				if n == 1000 {
+					t.Fatalf("%s: no limit", what)
+				}
+			}
+		}
+		drained("connects of an address", func() bool { _, ok := l.connect(a); return ok })
+		for range 100 { // refused ones take nothing from the others
+			l.connect(a)
+		}
+		if _, ok := l.connect(b); !ok {
+			t.Error("another address is refused")
+		}
+		drained("connects of an organization", func() bool { return l.enter(1) == nil })
+		if err := l.enter(2); err != nil {
+			t.Errorf("another organization: %v", err)
+		}
+		drained("sessions of an address", func() bool { _, ok := l.session(a); return ok })
+		if _, ok := l.session(b); !ok {
+			t.Error("another address gets no session")
+		}
+		drained("visitors of an organization", func() bool { _, ok := l.visitors(1); return ok })
+		if _, ok := l.visitors(2); !ok {
+			t.Error("another organization gets no visitor")
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 )
 
+// A-16 has its bound in bench routing (decision time with 100 and with 20,000 operators).
 // The benches run, small, as they do by hand: own Redis, own processes. What is
 // not a matter of time is judged: nothing acked is lost, nobody loses a socket.
 func TestBenchesRun(t *testing.T) {
