@@ -27,7 +27,7 @@ build: ## build the binaries into bin/
 	@mkdir -p bin
 	go build -trimpath -o bin/ ./cmd/...
 
-test: ## all checks and tests; installs what they need; 18 minutes at most
+test: ## all checks and tests; installs what they need; 20 minutes at most
 	@.ci/need redis-server chromium node npm
 	@.ci/test
 
