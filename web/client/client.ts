@@ -52,6 +52,8 @@ export class Client {
   readonly #sender: Sender;
   readonly #marks: Marks;
   readonly #resuming = new Set<number>();
+  /** By chat the last note that failed, which may be stored all the same. */
+  readonly #unsaid = new Map<number, { text: string; cmid: string }>();
   #idle = false;
   #watch: Watch;
 
@@ -216,9 +218,20 @@ export class Client {
     await this.#socket.request({ t: 'chat.part', chat, ...(operator > 0 && { operator }) });
   }
 
-  /** Says something to the chat's other operators; no visitor gets it. */
+  /**
+   * Says something to the chat's other operators; no visitor gets it. The same text
+   * again after a failure is a repeat: the note whose answer was lost is stored once.
+   */
   async note(chat: number, text: string): Promise<void> {
-    await this.#socket.request({ t: 'note', chat, cmid: newCmid(), text });
+    const failed = this.#unsaid.get(chat);
+    const cmid = failed?.text === text ? failed.cmid : newCmid();
+    try {
+      await this.#socket.request({ t: 'note', chat, cmid, text });
+      if (this.#unsaid.get(chat)?.cmid === cmid) this.#unsaid.delete(chat);
+    } catch (err) {
+      this.#unsaid.set(chat, { text, cmid });
+      throw err;
+    }
   }
 
   /** Shows notes that were read over HTTP. */
@@ -299,6 +312,7 @@ export class Client {
         break;
       }
       case 'chat.gone':
+        this.#unsaid.delete(frame.chat);
         this.#logs.delete(frame.chat);
         for (const draft of this.#outbox.of(frame.chat)) this.#outbox.remove(draft.cmid);
         break;

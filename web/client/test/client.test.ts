@@ -103,6 +103,19 @@ test('a cut connection resumes with what was missed, once', limit, async () => {
   assert.deepEqual(server.hellos[1]?.chats, [{ chat: 7, pos: '1-1' }]);
 });
 
+test('a note whose answer was lost has its old cmid when the same text is said again', limit, async () => {
+  const faults: Fault[] = ['drop after'];
+  server.fault = () => faults.shift() ?? 'none';
+  open();
+  await chatIs(() => true);
+  await assert.rejects(client.note(7, 'look at this'), Refused);
+  await isOpen();
+  for (const text of ['something else', 'look at this', 'look at this']) await client.note(7, text);
+  const [lost, other, again, later] = server.received.filter((f) => f.t === 'note').map((f) => f.cmid);
+  assert.equal(again, lost);
+  assert.equal(new Set([lost, other, later]).size, 3);
+});
+
 test('a message whose ack was lost is re-sent with its old cmid and stored once', limit, async () => {
   const faults: Fault[] = ['drop after', 'drop before', 'busy'];
   server.fault = () => faults.shift() ?? 'none';

@@ -119,6 +119,9 @@ export class FakeServer {
         if (this.busy) return this.to(ws, { t: 'error', re, code: 'conflict', message: 'there is open work' });
         this.to(ws, { t: 'logout', reason: 'signed out' });
         return ws.close(4003);
+      case 'note':
+        if (this.fault() === 'drop after') return ws.terminate();
+        return this.to(ws, { t: 'ok', re, seq: 1, at: Date.now() });
       case 'message':
         return this.#message(ws, frame);
     }
