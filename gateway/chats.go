@@ -26,7 +26,7 @@ func (s *Server) onStart(ctx context.Context, c *hub.Conn, ss *session, in switc
 	case strings.TrimSpace(in.Text) == "" && in.Text != "":
 		return nil, switchboard.Invalid("text", "the message is empty")
 	}
-	chat, _, err := s.router.Start(ctx, ss.claims.Org, routing.Opening{Visitor: ss.claims.Person(), Team: in.Team,
+	chat, opened, err := s.router.Start(ctx, ss.claims.Org, routing.Opening{Visitor: ss.claims.Person(), Team: in.Team,
 		Info: routing.Info{Name: ss.claims.Name, Email: ss.claims.Email, Page: in.Page}, Cmid: in.Cmid, Text: in.Text,
 		Language: in.Language, Skills: in.Skills})
 	if err != nil {
@@ -36,10 +36,11 @@ func (s *Server) onStart(ctx context.Context, c *hub.Conn, ss *session, in switc
 	if in.Text == "" {
 		return silent{}, nil
 	}
-	// The message is stored with a new chat, and was not with one that was open
-	// already. Appending it finds out which: a repeat gets the first answer.
+	// The message is stored with a new chat, which all sockets of the author were told,
+	// and was not with one that was open already. Appending it: a repeat gets the first
+	// answer.
 	in.Chat, in.Re = chat.ID, ""
-	return s.onMessage(ctx, c, ss, in)
+	return s.storeMessage(ctx, c, ss, in, opened)
 }
 
 // onHere: a visitor who was asked says that they are still there.
@@ -59,6 +60,11 @@ type ackFrame struct {
 
 // onMessage stores a message and only then says so.
 func (s *Server) onMessage(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In) (any, error) {
+	return s.storeMessage(ctx, c, ss, in, false)
+}
+
+// storeMessage is onMessage; told: the author's sockets have the message already.
+func (s *Server) storeMessage(ctx context.Context, c *hub.Conn, ss *session, in switchboard.In, told bool) (any, error) {
 	if !utf8.ValidString(in.Text) || strings.TrimSpace(in.Text) == "" {
 		return nil, switchboard.Invalid("text", "the message is empty")
 	}
@@ -71,9 +77,10 @@ func (s *Server) onMessage(ctx context.Context, c *hub.Conn, ss *session, in swi
 	if err != nil {
 		return nil, err
 	}
-	if d.Alone && !s.hub.Alone(c) {
+	if (d.Alone || m.Repeat) && !told && !s.hub.Alone(c) {
 		// Another socket of the author came while the message was on its way: it may
-		// have read the log before and was not nudged.
+		// have read the log before and was not nudged. Of a repeat, whose first answer
+		// was lost, nobody knows whether the author was alone then.
 		s.hub.Deliver(org, []switchboard.PersonID{person}, hub.ClassEvent, mustJSON(gapFrame{switchboard.KindGap, []switchboard.ChatID{in.Chat}}))
 	}
 	return ackFrame{T: switchboard.KindAck, Re: in.Re, Chat: in.Chat, Cmid: in.Cmid, Pos: m.Pos, Seq: m.Seq, At: m.At}, nil
