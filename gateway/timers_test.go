@@ -54,15 +54,22 @@ func TestLostOperatorIsToldToSupervisorsAndToTheVisitor(t *testing.T) {
 
 // A-7: the desk's own words and the end of an inactive chat reach both sides as
 // messages and frames, and a late reader finds them in the log. (Red with say()
-// telling nobody.)
+// telling nobody, and with it leaving out c.with: the supervisor who monitors.)
 func TestInactiveChatIsWarnedAndClosedBeforeBothSides(t *testing.T) {
 	cl := newDesk(t, 2)
 	cl.everyone(presence.Team{Timers: presence.Timers{QuietMS: 1000, QuietCloseMS: 1000, QuietText: "Still there?"}})
 	operator, visitor, chat := cl.talk(cl.token(cl.operator("Mina", "", 2)), cl.visitor(cl.nodes[1], "Bo"))
-	for _, p := range []*peer{operator, visitor} {
+	boss := cl.hello(cl.nodes[1], cl.token(cl.operator("Boss", switchboard.RoleSupervisor, 1)))
+	if m := boss.request(`{"t":"chat.join","chat":%d,"role":"monitor"}`, chat); m["t"] != "chat" {
+		t.Fatalf("join: %v", m)
+	}
+	for _, p := range []*peer{operator, visitor, boss} {
 		m := p.until("the warning", func(m map[string]any) bool { return m["t"] == "message" && m["from"] == "s" })
 		if m["text"] != "Still there?" || m["seq"] != 2.0 {
 			t.Errorf("the warning: %v", m)
+		}
+		if p == boss {
+			continue // its part ends with chat.gone
 		}
 		if m := p.chat(0, chat, "closed"); m["reason"] != "inactive" {
 			t.Errorf("the end: %v", m)

@@ -3,12 +3,14 @@
 -- Stays true  deadlines are not moved by messages: whoever answers one looks when
 --             the log was last written, so that a message costs nothing more.
 
--- say stores a message of the desk's own (from "s") and nudges both parties.
+-- say stores a message of the desk's own (from "s") and nudges both parties and who else is in the chat.
 local function say(c, text)
   local seq, cid = int(redis.call('HINCRBY', KEYS[21], '#', 1)), int(c.id)
   local m = '"from":"s","cmid":"s' .. seq .. '","text":' .. cjson.encode(text) .. '}'
   redis.call('XADD', KEYS[20], seq .. '-' .. GEN, 'at', int(NOW), 'm', m)
-  tell({c.visitor, c.state == 'active' and c.op and 'o' .. int(c.op) or nil}, 'm' .. cid .. ':' .. seq,
+  local to = {c.visitor, c.state == 'active' and c.op and 'o' .. int(c.op) or nil}
+  for id in pairs(c.with or {}) do to[#to + 1] = 'o' .. id end
+  tell(to, 'm' .. cid .. ':' .. seq,
     '{"t":"message","chat":' .. cid .. ',"pos":"' .. seq .. '-' .. GEN .. '","seq":' .. seq .. ',"at":' .. int(NOW) .. ',' .. m)
 end
 -- wrote returns when somebody of a kind ('o', 'v' or '[ov]') last wrote, nil when not
