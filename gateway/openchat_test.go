@@ -81,9 +81,12 @@ func TestKnowingAChatsIdIsNotEnough(t *testing.T) {
 }
 
 // Outside work over HTTP: it fills an operator, and the waiting chat comes when it ends.
-// (Red with deleteWork doing nothing.)
+// Its id is the other system's own: one that looks like a chat's shows nobody that chat
+// (V-5). (Red with deleteWork doing nothing, and with snapshot.lua looking up all that
+// is no call.)
 func TestOutsideWorkOverHTTP(t *testing.T) {
 	cl := newDesk(t, 1)
+	_, _, secretChat := cl.talk(cl.token(cl.operator("Otto", "", 1)), cl.visitor(cl.nodes[0], "Al"))
 	base, secret := "http://"+cl.nodes[0].Addr(), "Authorization: "+cl.apiSecret().Get("Authorization")
 	mina := cl.operator("Mina", "", 2)
 	operator := cl.available(cl.nodes[0], cl.token(mina))
@@ -100,5 +103,13 @@ func TestOutsideWorkOverHTTP(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	operator.offered(0, chat)
+	if got := ask(t, "POST", base+"/v1/work", fmt.Sprintf(`{"operator":%d,"id":"%d"}`, mina, secretChat), secret); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	reloaded := cl.hello(cl.nodes[0], cl.token(mina))
+	reloaded.offered(0, chat)
+	if chats := reloaded.kind("ready")["chats"].([]any); len(chats) != 0 {
+		t.Errorf("after a reload the operator, who has one offer, is shown %v", chats)
+	}
 	cl.check()
 }

@@ -3,6 +3,9 @@
 -- Returns OK, own view JSON ('' for a visitor), leaving JSON ('' unless leaving), now, then
 --   pairs: chat JSON, '1' when its visitor is connected
 -- Changes nothing.
+-- Stays true: only work that names a chat is looked up; calls and outside work carry
+--   ids of other systems, which may look like a chat's.
+local NAMES = {chat = 1, offer = 1, invite = 1, join = 1, consult = 1, unseen = 1}
 local person, out = ARGV[4], {}
 local id = string.match(person, '^o(%d+)$')
 local ids, own, leaving = {}, '', ''
@@ -16,7 +19,7 @@ if id then
   end
   for item in pairs(rec.work or {}) do
     local kind, cid = string.match(item, '^(%a+):(.+)')
-    if kind ~= 'call' and kind ~= 'monitor' then ids[#ids + 1] = cid end
+    if NAMES[kind] then ids[#ids + 1] = cid end
   end
 else
   ids[1] = redis.call('HGET', VIS, person) or nil
