@@ -11,8 +11,7 @@ import (
 	"github.com/switchboard/switchboard/presence"
 )
 
-// postWork is an outside system's: an operator has a piece of work of the channel
-// "other", or has it still. POST /v1/work with HTTP Basic as for calls; it is work until
+// postWork reports outside work: an operator has a piece of it, or has it still. POST /v1/work with HTTP Basic as for calls; it is work until
 // it is ended or its lease is over.
 func (s *Server) postWork(w http.ResponseWriter, r *http.Request) error {
 	org, err := s.tenantOf(r)

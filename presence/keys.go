@@ -62,7 +62,7 @@ const (
 	alarmGrace  = "grace"  // person: a lost socket's grace is over
 	alarmWrap   = "wrap"   // operator: wrap-up is over
 	alarmCall   = "call"   // operator/call: a call's lease is over
-	alarmTask   = "task"   // operator/id: the lease of an outside system's work is over
+	alarmTask   = "task"   // operator/id: the lease of a piece of outside work is over
 	alarmUntil  = "until"  // operator: a temporary status ends
 	alarmIdle   = "idle"   // operator: idle, and was busy or put back to work
 	alarmFlap   = "flap"   // operator: automatic changes of the status were stopped

@@ -10,7 +10,7 @@ import (
 // MaxTasks is how many pieces of outside work an operator may hold.
 const MaxTasks = 64
 
-// Task is a piece of work of an outside system (the channel "other"): a mail, a case.
+// Task is a piece of outside work, other:<id> in an operator's record: a mail, a case.
 type Task struct {
 	ID    string // as a call's: 1 to 64 of A-Z a-z 0-9 . _ -
 	Units int    // that it takes of the operator's limit, 1 to 250

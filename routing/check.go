@@ -171,7 +171,7 @@ func (c *checker) checkChats() {
 	}
 }
 
-// parts are the kinds of work of who takes part in a chat, and their roles.
+// parts are the kinds of work of who takes part in a chat, and the kinds of part.
 var parts = map[string]string{"join": switchboard.RoleJoin, "consult": switchboard.RoleConsult, "unseen": switchboard.RoleMonitor}
 
 // checkParts: invariants 1 and 4 of those who take part in a chat, or are asked to.

@@ -28,7 +28,7 @@ type Invite struct {
 	Text   string               `json:"text"`
 }
 
-// Role is what an invite asks its operator to be.
+// Role is the kind of part that an invite asks its operator to take.
 func (v Invite) Role() string {
 	if v.Kind == "transfer" {
 		return switchboard.RoleHold
@@ -39,7 +39,7 @@ func (v Invite) Role() string {
 // inviteToken begins every invite's token; offers' begin with hexadecimal digits.
 const inviteToken = "i"
 
-// Role returns what an operator is in the chat: RoleHold, RoleJoin, RoleConsult or
+// Role returns the kind of an operator's part in the chat: RoleHold, RoleJoin, RoleConsult or
 // RoleMonitor; "" for nothing.
 func (c Chat) Role(op switchboard.OperatorID) string {
 	if c.State == switchboard.ChatActive && op != 0 && c.Operator == op {

@@ -174,7 +174,7 @@ end
 -- waits (docs/protocol.md, "What counts as work"). A call is work in any of its
 -- roles: talking, on hold, a conference or a consult leg. All else ends with the
 -- sign-out: offers, invites, monitoring, wrap-up.
-local KEEPS = {'chat', 'call', 'consult', 'join', 'other'} -- other: of an outside system (task.lua)
+local KEEPS = {'chat', 'call', 'consult', 'join', 'other'} -- other: outside work (task.lua)
 local function busy(n)
   for _, kind in ipairs(KEEPS) do if (n[kind] or 0) > 0 then return true end end
   return false

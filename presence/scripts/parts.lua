@@ -3,11 +3,11 @@
 --
 -- The holder is c.op and nobody else: work chat:<id>, in units of capacity. Fields of
 -- an active chat's record, absent at rest:
---   with     {operator: {r role, n name, at Redis ms, tok of the invite}}
+--   with     {operator: {r kind, n name, at Redis ms, tok of the invite}}
 --   invites  {operator: {k transfer | join | consult, tok, by who asks (o5), n name, t team, size, over, text}};
 --            each has the deadline part/org/chat/operator
 -- and over: 1, the holder got it over their limit, by permission.
--- Roles: join (the visitor sees them, they write to the visitor), consult (read, and
+-- Kinds of part (r; role in frames): join (the visitor sees them, they write to the visitor), consult (read, and
 -- write notes), monitor (as consult; neither visitor nor operators are told).
 -- Work of a part: join:<id>, consult:<id>, unseen:<id> (no units); of an invite
 -- invite:<id>, with the units of the chat where it is to be handed over.
@@ -54,7 +54,7 @@ function parts.frame(c)
   f.with, f.invites = parts.people(c)
   return f
 end
--- toOperators tells each operator of a chat where it stands, with the role they have.
+-- toOperators tells each operator of a chat where it stands, with the kind of their part.
 function parts.toOperators(c, f)
   local record, roles = '\t' .. encoded(c), {}
   tell({'o' .. int(c.op)}, 'k', cjson.encode(f) .. record)
@@ -69,7 +69,7 @@ function parts.toOperators(c, f)
   end
   f.role = nil
 end
--- changed tells who must know that a role, or an invite to it, has begun or ended:
+-- changed tells who must know that a part of a kind (role), or an invite to it, has begun or ended:
 -- nobody of a monitor, and the visitor of who is seen.
 function parts.changed(c, role)
   if c.state ~= 'active' or role == 'monitor' then return end

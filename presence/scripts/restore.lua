@@ -8,7 +8,7 @@
 --   asserted by routing between the two rounds: a leaving operator must not be
 --   taken for idle before.
 local changed = 0
--- leg returns the deadline of a call, or of an outside system's work; nil of all else.
+-- leg returns the deadline of a call, or of a piece of outside work; nil of all else.
 local function leg(item, op)
   local kind, rest = string.match(item, '^(%a+):(.+)$')
   local alarm = ({call = 'call/', other = 'task/'})[kind]

@@ -1,5 +1,5 @@
--- task: an outside system reports a piece of work of an operator (the channel
--- "other": a mail, a case): it takes units, and a logout waits for it.
+-- task: a piece of outside work of an operator is reported (other:<id>; a mail, a
+-- case): it takes units, and a logout waits for it.
 -- ARGV 3 operator id; 4 id of the work; 5 lease in ms: 0 ends it; 6 'ring' when the
 --   lease's own deadline asks; 7 units, 1 to 250
 -- Returns OK | GONE (no such operator) | OFFLINE | LEAVING (a logout waits: no new work)

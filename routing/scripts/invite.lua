@@ -1,5 +1,5 @@
 -- invite: an operator is asked to come into an active chat.
--- ARGV 3 nonce; 4 operator who asks; 5 chat id; 6 operator who is asked; 7 role:
+-- ARGV 3 nonce; 4 operator who asks; 5 chat id; 6 operator who is asked; 7 kind of part:
 --   consult | join; 8 text for them (at most 500 bytes)
 -- Returns OK, chat JSON | NOTFOUND | FORBIDDEN | NOTACTIVE | NOBODY | SELF | BARRED, why
 --   | PENDING, name | CROWDED

@@ -1,10 +1,10 @@
 -- join: a supervisor comes into a chat without being asked.
--- ARGV 3 nonce; 4 operator id; 5 chat id; 6 role: monitor | join | hold
+-- ARGV 3 nonce; 4 operator id; 5 chat id; 6 kind of part: monitor | join | hold
 -- Returns OK, chat JSON, '1' when the visitor is connected | NOTFOUND | FORBIDDEN | NOTACTIVE
 --   | BARRED, why | CROWDED | AWAY
 -- Stays true: nobody but the supervisor is told of a monitor, and the audit has it. A chat
 --   is taken over in one step: it has one holder throughout; over the limit is audited.
---   Repeating it is OK; another role replaces the one they have.
+--   Repeating it is OK; another kind replaces the one they have.
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
 if not c or not rec then return reply('NOTFOUND') end
 if not supervises(rec) then return reply('FORBIDDEN') end
