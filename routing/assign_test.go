@@ -38,7 +38,7 @@ func TestAssignThousandChatsAtOnceOnTenNodesToFiftyOperatorsWithLimitThree(t *te
 		wg.Go(func() {
 			for i := range 100 {
 				v := switchboard.VisitorPerson(fmt.Sprintf("g%dn%d", g, i))
-				if _, _, err := n.rt.Start(d.ctx, d.org, Opening{Visitor: v}); err != nil {
+				if _, _, err := begin(d.ctx, n.reg, n.rt, d.org, Opening{Visitor: v}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -133,7 +133,7 @@ func TestAssignNeverAfterALogoutWasAsked(t *testing.T) {
 		spec := presence.OrderSpec{ID: switchboard.OrderID(i + 1), Operators: []switchboard.OperatorID{1}, By: "test"}
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if _, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: v}); err != nil {
+			if _, _, err := d.begin(Opening{Visitor: v}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -258,7 +258,7 @@ func TestAssignOneOpenChatPerVisitorUnderParallelStarts(t *testing.T) {
 	ids := map[switchboard.ChatID]bool{}
 	for range 100 {
 		wg.Go(func() {
-			c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: "vsame", Cmid: "c", Text: "hi"})
+			c, _, err := d.begin(Opening{Visitor: "vsame", Cmid: "c", Text: "hi"})
 			if err != nil {
 				t.Error(err)
 			}
@@ -276,7 +276,7 @@ func TestAssignOneOpenChatPerVisitorUnderParallelStarts(t *testing.T) {
 
 func TestAssignRefusesAnUnknownTeamAndWritesNothing(t *testing.T) {
 	d := newDesk(t)
-	_, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: "va", Team: 99})
+	_, _, err := d.begin(Opening{Visitor: "va", Team: 99})
 	var e *switchboard.Error
 	if !errors.As(err, &e) || e.Field != "team" {
 		t.Fatalf("got %v, want an error of field team", err)

@@ -105,7 +105,7 @@ func (c *cell) call(ctx context.Context, a move) (out outcome) {
 			o.Skills = []Need{{Skill: "fr", Level: 5}}
 		}
 		var chat Chat
-		if chat, out.opened, err = n.rt.Start(ctx, c.org, o); err == nil {
+		if chat, out.opened, err = begin(ctx, n.reg, n.rt, c.org, o); err == nil {
 			out.chat = int64(chat.ID)
 		}
 	case "claim":

@@ -89,7 +89,7 @@ func TestDecisionTableOfHoursOperatorsAndSettings(t *testing.T) {
 		status(switchboard.StatusAvailable)
 		switch staff {
 		case "full":
-			if c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: "vbusy", Team: 5}); err != nil || c.State != switchboard.ChatActive {
+			if c, _, err := d.begin(Opening{Visitor: "vbusy", Team: 5}); err != nil || c.State != switchboard.ChatActive {
 				t.Fatalf("%+v, %v", c, err)
 			}
 		case "none": // in a chat, but on a break: here, and not at work
@@ -111,7 +111,7 @@ func TestDecisionTableOfHoursOperatorsAndSettings(t *testing.T) {
 					}
 					n++
 					v := switchboard.VisitorPerson(strconv.Itoa(n))
-					c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: v, Team: 7, Cmid: "a", Text: "hello"})
+					c, _, err := d.begin(Opening{Visitor: v, Team: 7, Cmid: "a", Text: "hello"})
 					if w == DoorForm {
 						var e *switchboard.Error
 						if !errors.As(err, &e) || e.Code != switchboard.CodeOffline || (e.RetryAfter > 9*time.Hour) != (hours == "closed") {
@@ -186,7 +186,7 @@ func TestHoursAreAskedAtEachDecision(t *testing.T) {
 		if before.After(deadline) {
 			t.Fatalf("open and closed by turns: %v", seen)
 		}
-		_, _, err = d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(strconv.Itoa(n)), Team: 7})
+		_, _, err = d.begin(Opening{Visitor: switchboard.VisitorPerson(strconv.Itoa(n)), Team: 7})
 		open := err == nil
 		if !open && switchboard.CodeOf(err) != switchboard.CodeOffline {
 			t.Fatal(err)
@@ -228,7 +228,7 @@ func TestOpeningServesWhoWaitedForIt(t *testing.T) {
 	}
 	start := func(v string) Chat {
 		t.Helper()
-		c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(v), Team: 7})
+		c, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(v), Team: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,7 +289,7 @@ func TestHoursThatRanOutAreCompiledFirst(t *testing.T) {
 		d.compiledAs(team, "1000-2000", 2000)
 	}
 	for _, team := range []switchboard.TeamID{7, 8, 0} {
-		c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(fmt.Sprint("t", team)), Team: team})
+		c, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(fmt.Sprint("t", team)), Team: team})
 		if err != nil || c.State == "" {
 			t.Errorf("team %d: %+v, %v", team, c, err)
 		}

@@ -18,7 +18,7 @@ func TestRaceLastChatEndsAgainstANewOffer(t *testing.T) {
 	d.operators(1, 1, 3)
 	for i := range races(t, 2_000) {
 		first, second := switchboard.VisitorPerson(fmt.Sprintf("a%d", i)), switchboard.VisitorPerson(fmt.Sprintf("b%d", i))
-		if _, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: first}); err != nil {
+		if _, _, err := d.begin(Opening{Visitor: first}); err != nil {
 			t.Fatal(err)
 		}
 		s, err := d.rt.Snapshot(d.ctx, d.org, switchboard.OperatorPerson(1))
@@ -46,7 +46,7 @@ func TestRaceLastChatEndsAgainstANewOffer(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			if _, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: second}); err != nil {
+			if _, _, err := d.begin(Opening{Visitor: second}); err != nil {
 				t.Error(err)
 			}
 		})

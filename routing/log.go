@@ -75,6 +75,16 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (St
 	if err := d.check(); err != nil {
 		return Stored{}, err
 	}
+	s, ring, err := r.store(ctx, org, d)
+	if err == nil && !s.Repeat {
+		r.metrics.messages.Inc()
+		r.lively(ctx, org, d.From, d.Chat, ring)
+	}
+	return s, err
+}
+
+// store is the step of Append, and returns what it has brought (lively).
+func (r *Router) store(ctx context.Context, org switchboard.OrgID, d Draft) (s Stored, ring string, err error) {
 	seen, alone := "", ""
 	if d.Seen != nil {
 		seen = strconv.FormatInt(*d.Seen, 10)
@@ -84,7 +94,7 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (St
 	}
 	fragment, err := messageFragment(d.From, d.Name, d.Cmid, d.Text)
 	if err != nil {
-		return Stored{}, err
+		return s, "", err
 	}
 	p := r.reg.Partition(org)
 	b := p.Block(org)
@@ -93,30 +103,26 @@ func (r *Router) Append(ctx context.Context, org switchboard.OrgID, d Draft) (St
 		[]string{b.Meta, b.Live, b.Inboxes, b.Link, b.Chat, k.log, k.cmid, k.typing, k.closed, b.Due},
 		string(d.From), int64(d.Chat), d.Cmid, fragment, MaxMessages, seen, alone)
 	if err != nil {
-		return Stored{}, err
+		return s, "", err
 	}
 	switch reply.Status {
 	case "CLOSED":
-		return Stored{}, switchboard.Errorc(switchboard.CodeClosed, "the chat is over; start a new one")
+		return s, "", switchboard.Errorc(switchboard.CodeClosed, "the chat is over; start a new one")
 	case "NOTFOUND":
-		return Stored{}, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+		return s, "", &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
 	case "FORBIDDEN":
 		// The same answer as for a chat that is not there: ids must not be probed.
-		return Stored{}, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+		return s, "", &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
 	case "NOTES":
-		return Stored{}, switchboard.Errorc(switchboard.CodeForbidden, "you are not seen in this chat; write a note, or join it")
+		return s, "", switchboard.Errorc(switchboard.CodeForbidden, "you are not seen in this chat; write a note, or join it")
 	case "BEHIND":
-		return Stored{}, &switchboard.Error{Code: switchboard.CodeConflict, Field: "seen", Message: "others wrote since; read what they said, then send again"}
+		return s, "", &switchboard.Error{Code: switchboard.CodeConflict, Field: "seen", Message: "others wrote since; read what they said, then send again"}
 	case "FULL":
-		return Stored{}, switchboard.Errorc(switchboard.CodeConflict, "the chat has 10,000 messages; start a new one")
+		return s, "", switchboard.Errorc(switchboard.CodeConflict, "the chat has 10,000 messages; start a new one")
 	}
-	s := Stored{Seq: reply.Int(0), At: reply.Int(2), Repeat: reply.Status == "DUP"}
+	s = Stored{Seq: reply.Int(0), At: reply.Int(2), Repeat: reply.Status == "DUP"}
 	s.Pos = reply.Text(0) + "-" + reply.Text(1)
-	if !s.Repeat {
-		r.metrics.messages.Inc()
-		r.lively(ctx, org, d.From, d.Chat, reply.Text(3))
-	}
-	return s, nil
+	return s, reply.Text(3), nil
 }
 
 // Limits of one answer to a resume; what is older is read over HTTP.

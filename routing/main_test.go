@@ -76,9 +76,19 @@ func (d *desk) online(op switchboard.OperatorID) {
 	}
 }
 
+// begin starts a chat of a visitor who is here.
+func begin(ctx context.Context, reg *presence.Registry, rt *Router, org switchboard.OrgID, o Opening) (Chat, bool, error) {
+	if _, err := reg.Enter(ctx, org, o.Visitor, 0); err != nil {
+		return Chat{}, false, err
+	}
+	return rt.Start(ctx, org, o)
+}
+
+func (d *desk) begin(o Opening) (Chat, bool, error) { return begin(d.ctx, d.reg, d.rt, d.org, o) }
+
 func (d *desk) start(visitor string) Chat {
 	d.t.Helper()
-	c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(visitor), Cmid: "first", Text: "hello"})
+	c, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(visitor), Cmid: "first", Text: "hello"})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -178,7 +178,7 @@ func (w *modelWalk) wants(what string, err error, refused bool) {
 
 func (w *modelWalk) starts(visitor int) {
 	name := fmt.Sprint("v", visitor)
-	c, opened, err := w.desk.rt.Start(w.ctx, w.org, Opening{Visitor: switchboard.VisitorPerson(name)})
+	c, opened, err := w.desk.begin(Opening{Visitor: switchboard.VisitorPerson(name)})
 	w.wants("start", err, false)
 	for _, open := range w.m.chats {
 		if open.visitor == name {

@@ -40,7 +40,7 @@ func TestPriorityChangesLeaveNoTrace(t *testing.T) {
 			want[i].prio, want[i].key = p, i-p*step
 		}
 		for i, p := range rapid.SliceOfN(rapid.IntRange(0, 9), 1, 12).Draw(rt, "priorities") {
-			c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(fmt.Sprint("q", i)), Priority: p})
+			c, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(fmt.Sprint("q", i)), Priority: p})
 			if err != nil {
 				rt.Fatal(err)
 			}

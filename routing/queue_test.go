@@ -179,7 +179,7 @@ func TestQueueIsOvertakenByAStatedNumberOnly(t *testing.T) {
 		d.set(presence.Team{Name: "Everyone", PriorityStep: step})
 		prios := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 40).Draw(rt, "priorities")
 		for i, p := range prios {
-			if _, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(fmt.Sprint("q", i)), Priority: p}); err != nil {
+			if _, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(fmt.Sprint("q", i)), Priority: p}); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -218,7 +218,7 @@ func TestQueueLengthAndOverflow(t *testing.T) {
 	d.set(presence.Team{ID: 5, QueueMax: 2})
 	d.set(presence.Team{ID: 4, QueueMax: 2, OverflowMS: 60_000, OverflowTeam: &five})
 	open := func(v string) (Chat, error) {
-		c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(v), Team: 4})
+		c, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(v), Team: 4})
 		return c, err
 	}
 	var chats []Chat

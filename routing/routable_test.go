@@ -129,7 +129,7 @@ func (d *desk) somebodyDoes(rnd *rand.Rand, op switchboard.OperatorID, name stri
 	}
 	switch k := rnd.IntN(20); {
 	case k < 6:
-		_, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(name), Cmid: "first", Text: "hello"})
+		_, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(name), Cmid: "first", Text: "hello"})
 		return fine(err)
 	case k < 10:
 		status := []string{switchboard.StatusAvailable, switchboard.StatusAvailable, switchboard.StatusBreak}[rnd.IntN(3)]

@@ -165,6 +165,84 @@ func TestVisitorIsAskedBeforeAnOperatorIs(t *testing.T) {
 	d.check()
 }
 
+// V-1: a visitor's own words answer the question in the step that stores them: when
+// nothing follows it (the node dies, the store is away), the deadline acts on the
+// answer: an asked chat is offered, a parked one comes back, none is parked or closed.
+// (Red with c.still left as it was by append.lua, with its deadline not set there, and
+// with still.lua taking every deadline for silence.)
+func TestVisitorsWordsAreAnAnswerWithoutASecondCall(t *testing.T) {
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", Gone: presence.GoneAsk, OfferMS: 600_000, Timers: presence.Timers{StillAfterMS: 60_000, StillMS: 30_000}})
+	asked, late := d.start("a"), d.start("b")
+	d.warp(61 * time.Second)
+	d.operators(1, 1, 9)
+	d.match()
+	words := func(c Chat) {
+		t.Helper()
+		if _, _, err := d.rt.store(d.ctx, d.org, Draft{From: c.Visitor, Chat: c.ID, Cmid: "here", Text: "I am here"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.chat(c.ID); got.Still != 0 {
+			t.Errorf("chat %d is still asked: %+v", c.ID, got)
+		}
+	}
+	if d.chat(asked.ID).Still == 0 || d.chat(late.ID).Still == 0 {
+		t.Fatal("nobody is asked")
+	}
+	words(asked)
+	d.warp(31 * time.Second)
+	d.holds("an answer in time", asked.ID, switchboard.ChatOffered, 1)
+	d.holds("no answer", late.ID, switchboard.ChatParked, 0)
+	words(late)
+	d.ring()
+	d.holds("a late answer", late.ID, switchboard.ChatOffered, 1)
+	d.warp(SilentAfter + time.Second)
+	d.holds("it is not closed", late.ID, switchboard.ChatOffered, 1)
+	d.check()
+}
+
+// V-1: the chat of a visitor who has no connection, opened by the customer's server,
+// troubles no operator before its visitor comes, unless the team says so; either way
+// it ends when nobody comes. (Red with start.lua knowing nothing of connections.)
+func TestChatOfAVisitorWhoHasNotCome(t *testing.T) {
+	d := newDesk(t)
+	d.operators(1, 1, 9)
+	for _, policy := range []string{"", presence.GonePark, presence.GoneRemove, presence.GoneAsk, presence.GoneOffer} {
+		d.set(presence.Team{Name: "Everyone", Gone: policy, OfferMS: 3_600_000, Timers: presence.Timers{StillAfterMS: 3_600_000}})
+		open := func(v string) Chat {
+			t.Helper()
+			c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(v + policy), Cmid: "first", Text: "hello"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		comes, never := open("a"), open("b")
+		state, op := switchboard.ChatParked, switchboard.OperatorID(0)
+		if policy == presence.GoneOffer {
+			state, op = switchboard.ChatOffered, 1
+		}
+		d.warp(time.Minute)
+		d.holds(policy+": before its visitor comes", comes.ID, state, op)
+		d.holds(policy+": of who never comes", never.ID, state, op)
+		d.check()
+		if _, err := d.reg.Enter(d.ctx, d.org, comes.Visitor, 0); err != nil {
+			t.Fatal(err)
+		}
+		d.ring()
+		d.holds(policy+": its visitor is here", comes.ID, switchboard.ChatOffered, 1)
+		d.warp(SilentAfter)
+		d.holds(policy+": and stays", comes.ID, switchboard.ChatOffered, 1)
+		if got := d.chat(never.ID); got.State != switchboard.ChatClosed || got.Reason != "visitor_left" {
+			t.Errorf("%s: nobody came, and the chat is %s (%s)", policy, got.State, got.Reason)
+		}
+		d.check()
+		if _, err := d.rt.Close(d.ctx, d.org, comes.Visitor, false, comes.ID, "done"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A visitor who comes back is there: nothing is asked, and what was asked is answered.
 // (Red with c.seen left as it was in visitor.lua.)
 func TestVisitorWhoReturnsIsThere(t *testing.T) {

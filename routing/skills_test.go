@@ -34,7 +34,7 @@ func (d *desk) skilled(id switchboard.OperatorID, limit int, skills map[string]i
 
 func (d *desk) open(o Opening) Chat {
 	d.t.Helper()
-	c, _, err := d.rt.Start(d.ctx, d.org, o)
+	c, _, err := d.begin(o)
 	if err != nil {
 		d.t.Fatal(err)
 	}

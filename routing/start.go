@@ -28,6 +28,10 @@ type Opening struct {
 // visitor, however many tabs start at once (V-2). A first message is stored in
 // the same step as seq 1 of a new chat; for an open one nothing is stored.
 //
+// A visitor who has no connection yet (a customer's server opens the chat) has
+// Config.SilentAfter to come; until then the chat is parked unless the team
+// offers chats of visitors who are gone (V-1).
+//
 // The queue goes by rank, given here: arrival, and for each level of priority as
 // if PriorityStep chats had come later. So a waiting chat is overtaken by at most
 // PriorityStep chats for each level that they are higher, however long it waits.
@@ -65,7 +69,8 @@ func (r *Router) Start(ctx context.Context, org switchboard.OrgID, o Opening) (c
 	k := keysOf(p, org, switchboard.ChatID(id))
 	reply, err := r.fresh(ctx, org, func() (presence.Reply, error) {
 		return r.call(ctx, org, scriptStart, []string{k.log, k.cmid},
-			string(o.Visitor), id, int64(o.Team), string(info), o.Cmid, fragment, required, priority)
+			string(o.Visitor), id, int64(o.Team), string(info), o.Cmid, fragment, required, priority,
+			r.cfg.SilentAfter.Milliseconds())
 	})
 	if err != nil {
 		return chat, false, err

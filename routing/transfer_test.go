@@ -68,7 +68,7 @@ func (d *desk) startIn(visitor string, team switchboard.TeamID) Chat {
 	if _, err := d.reg.Enter(d.ctx, d.org, switchboard.VisitorPerson(visitor), 0); err != nil {
 		d.t.Fatal(err)
 	}
-	c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(visitor), Team: team, Cmid: "first", Text: "hello"})
+	c, _, err := d.begin(Opening{Visitor: switchboard.VisitorPerson(visitor), Team: team, Cmid: "first", Text: "hello"})
 	if err != nil {
 		d.t.Fatal(err)
 	}

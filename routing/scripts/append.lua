@@ -57,13 +57,14 @@ redis.call('XADD', KEYS[6], pos, 'at', at, 'm', ARGV[6])
 redis.call('HSET', KEYS[7], '#', seq, id, pos .. '-' .. at)
 redis.call('ZREM', KEYS[8], person, person .. '!')
 -- A visitor who was silent, or is asked whether they are there. Only then, and for those
--- who wait in a team that asks, does a message cost more: one command, or two.
+-- who wait in a team that asks, does a message cost more: one command, or two. What is
+-- to be done is due at once, so that it is done also when the caller does not come to it.
 local ring = ''
 if (c.dozes or c.asks) and person == c.visitor then
   if c.state == 'active' and c.dozes then ring = 'wake' elseif c.still then ring = 'still' end
-  if ring == 'wake' then redis.call('ZADD', KEYS[10], at, 'wake/' .. org .. '/' .. cid)
-  elseif c.state ~= 'active' and ring == '' then
-    c.seen, c.rev = tonumber(at), (c.rev or 0) + 1
+  if ring ~= '' then redis.call('ZADD', KEYS[10], at, ring .. '/' .. org .. '/' .. cid) end
+  if c.still or c.state ~= 'active' then -- the question is answered here; what follows from it, still.lua does
+    c.seen, c.still, c.rev = tonumber(at), nil, (c.rev or 0) + 1
     redis.call('HSET', KEYS[5], cid, cjson.encode(c))
   end
 end

@@ -2,7 +2,7 @@
 -- KEYS 20 log; 21 message ids (both of the new chat's id)
 -- ARGV 3 nonce; 4 visitor; 5 new chat id; 6 team id; 7 info JSON; 8 client message
 --   id; 9 first message fragment, '' for none; 10 steps JSON, '' for no requirement;
---   11 priority, '' for the team's
+--   11 priority, '' for the team's; 12 ms until the chat of a visitor who is not here is closed
 -- Returns OK | OPEN (the visitor's open chat, nothing created), chat JSON, place (0 unless
 --   waiting), when its team opens (0 unless it waits for that) | NOTEAM
 --   | FORM (refused: nobody answers now), ms until it opens (0: open, or not known)
@@ -45,6 +45,17 @@ if tm.last_operator then
   end
 end
 enqueue(c)
+-- Opened for a visitor who is not here: no end of a connection will ever ask, so it has
+-- the deadline of one whose visitor has left, and waits for them as that does (V-1). Who
+-- comes is found by enter.lua. 'remove' is for who has gone, not for who is yet to come.
+if not linkOf(visitor) then
+  later(tonumber(ARGV[12]), 'silent/' .. org .. '/' .. int(id))
+  if tm.gone ~= 'offer' then
+    redis.call('ZREM', QUEUE, c.id)
+    c.state = 'parked'
+    putChat(c)
+  end
+end
 redis.call('HSET', VIS, visitor, int(id))
 if ARGV[9] ~= '' then
   redis.call('XADD', KEYS[20], '1-' .. GEN, 'at', int(NOW), 'm', ARGV[9])

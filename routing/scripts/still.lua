@@ -1,5 +1,6 @@
 -- still: the visitor of a waiting chat, who was asked whether they are still there
--- (match.lua, there), answers; or the time to answer is over.
+-- (match.lua, there), answers, in words of
+-- their own (append.lua has noted it then) or not; or the time to answer is over.
 -- ARGV 3 nonce; 4 chat id; 5 who answers ('' when the deadline rings); 6 ms until a
 --   parked chat is closed
 -- Returns OK | NOTFOUND: not this visitor's
@@ -9,11 +10,17 @@
 local cid, alarm = ARGV[4], 'still/' .. org .. '/' .. ARGV[4]
 local c = get(CHAT, cid)
 local silent = 'silent/' .. org .. '/' .. cid
-if ARGV[5] ~= '' then
+local answered = ARGV[5] ~= ''
+if answered then
   if not c or c.visitor ~= ARGV[5] then return reply('NOTFOUND') end
-  if not c.still then return reply('OK') end
-  redis.call('ZREM', DUE, alarm)
-  c.seen, c.still = NOW, nil
+  if not c.still and not redis.call('ZSCORE', DUE, alarm) then return reply('OK') end
+else
+  if not rung(alarm) then return reply('OK') end
+  answered = c and not c.still -- by a message (append.lua), and nobody has acted on it yet
+end
+redis.call('ZREM', DUE, alarm)
+if answered then
+  c.seen, c.still = math.max(c.seen or 0, ARGV[5] ~= '' and NOW or 0), nil
   if c.state == 'parked' and not c.op and linkOf(c.visitor) then
     redis.call('ZREM', DUE, silent)
     enqueue(c)
@@ -25,9 +32,7 @@ if ARGV[5] ~= '' then
   if c.state ~= 'active' then tellVisitor(c) end
   return reply('OK')
 end
-if not rung(alarm) then return reply('OK') end
-redis.call('ZREM', DUE, alarm)
-if not c or not c.still or c.state ~= 'waiting' then return reply('OK') end
+if not c or c.state ~= 'waiting' then return reply('OK') end
 local tm = team(c.team) or {}
 if tm.gone ~= 'ask' then -- another policy since
   c.still = nil
