@@ -106,10 +106,9 @@ func TestOutsideWorkOverHTTP(t *testing.T) {
 	if got := ask(t, "POST", base+"/v1/work", fmt.Sprintf(`{"operator":%d,"id":"%d"}`, mina, secretChat), secret); got.status != 200 {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
-	reloaded := cl.hello(cl.nodes[0], cl.token(mina))
-	reloaded.offered(0, chat)
-	if chats := reloaded.kind("ready")["chats"].([]any); len(chats) != 0 {
-		t.Errorf("after a reload the operator, who has one offer, is shown %v", chats)
+	ready := cl.hello(cl.nodes[0], cl.token(mina)).kind("ready")
+	if chats, offers := ready["chats"].([]any), ready["offers"].([]any); len(chats) != 0 || len(offers) != 1 {
+		t.Errorf("after a reload the operator, who has one offer, is shown %v and %v", chats, offers)
 	}
 	cl.check()
 }

@@ -208,7 +208,7 @@ func TestChatOfAVisitorWhoHasNotCome(t *testing.T) {
 	d := newDesk(t)
 	d.operators(1, 1, 9)
 	for _, policy := range []string{"", presence.GonePark, presence.GoneRemove, presence.GoneAsk, presence.GoneOffer} {
-		d.set(presence.Team{Name: "Everyone", Gone: policy, OfferMS: 3_600_000, Timers: presence.Timers{StillAfterMS: 3_600_000}})
+		d.set(presence.Team{Name: "Everyone", Gone: policy, OfferMS: 600_000, Timers: presence.Timers{StillAfterMS: 600_000}})
 		open := func(v string) Chat {
 			t.Helper()
 			c, _, err := d.rt.Start(d.ctx, d.org, Opening{Visitor: switchboard.VisitorPerson(v + policy), Cmid: "first", Text: "hello"})
