@@ -6,6 +6,7 @@
 local person, out = ARGV[4], {}
 local id = string.match(person, '^o(%d+)$')
 local ids, own, leaving = {}, '', ''
+local OF = {chat = true, offer = true, invite = true, join = true, consult = true, unseen = true} -- work that names a chat
 if id then
   local rec = open(id)
   if not rec then return reply('GONE') end
@@ -14,9 +15,10 @@ if id then
   if rec.leaving then
     leaving = cjson.encode(leavingFrame(rec, n))
   end
+  local told = {} -- who takes part may be asked for more: two works, one chat
   for item in pairs(rec.work or {}) do
     local kind, cid = string.match(item, '^(%a+):(.+)')
-    if kind ~= 'call' and kind ~= 'monitor' then ids[#ids + 1] = cid end
+    if OF[kind] and not told[cid] then ids[#ids + 1], told[cid] = cid, true end
   end
 else
   ids[1] = redis.call('HGET', VIS, person) or nil
