@@ -47,12 +47,12 @@ func (s *Server) getAudit(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="audit.csv"`)
 		out := csv.NewWriter(w)
-		head := []string{"id", "done", "what", "whom", "by", "order", "why", "from", "asked", "spec"}
+		head := []string{"id", "done", "what", "whom", "by", "order", "why", "from", "asked", "spec", "chat"}
 		if err := out.Write(head); err != nil {
 			return err
 		}
 		write = func(a presence.Audited) error {
-			return out.Write([]string{a.ID, when(a.Done), a.What, some(int64(a.Whom)), cell(a.By), some(int64(a.Order)), cell(a.Why), cell(a.From), when(a.Asked), cell(string(a.Spec))})
+			return out.Write([]string{a.ID, when(a.Done), a.What, some(int64(a.Whom)), cell(a.By), some(int64(a.Order)), cell(a.Why), cell(a.From), when(a.Asked), cell(string(a.Spec)), some(int64(a.Chat))})
 		}
 		end = func() error {
 			out.Flush()

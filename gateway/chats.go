@@ -215,6 +215,9 @@ func (s *Server) resumeOne(ctx context.Context, c *hub.Conn, ss *session, p swit
 	state := chatFrame(chat, ss.claims.Audience == AudienceOperator).State
 	c.Send(hub.ClassMessage, mustJSON(resumedFrame{T: switchboard.KindResumed, Chat: p.Chat, OK: missed.OK, Messages: missed.Messages, Pos: missed.Pos, State: state}))
 	after = missed.Last
+	if ss.claims.Audience == AudienceOperator && chat.Party(ss.claims.Person()) && chat.Role(ss.claims.Operator) == "" && chat.State != switchboard.ChatClosed {
+		return s.parted(ctx, c, ss.claims, p.Chat)
+	}
 	return nil
 }
 

@@ -164,9 +164,11 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 			c.Send(hub.ClassEvent, snap.Leaving)
 		}
 		for _, chat := range snap.Chats {
-			if offer, ok := offerTo(chat, e.person); ok {
+			offer, asked := offerTo(chat, e.person)
+			if asked {
 				c.Send(hub.ClassEvent, mustJSON(offer))
-			} else {
+			}
+			if !asked || chat.Role(op) != "" { // who takes part may be asked for more
 				c.Send(hub.ClassEvent, mustJSON(chatOf(chat, e.person)))
 			}
 		}

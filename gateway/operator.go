@@ -133,11 +133,13 @@ func (s *Server) ready(ctx context.Context, ss *session, snap routing.Snapshot, 
 		}
 	}
 	for _, chat := range snap.Chats {
-		if offer, ok := offerTo(chat, cl.Person()); ok {
+		offer, asked := offerTo(chat, cl.Person())
+		if asked {
 			f.Offers = append(f.Offers, offer)
-			continue
 		}
-		f.Chats = append(f.Chats, chatOf(chat, cl.Person()))
+		if !asked || chat.Role(cl.Operator) != "" { // who takes part may be asked for more
+			f.Chats = append(f.Chats, chatOf(chat, cl.Person()))
+		}
 	}
 	return mustJSON(f), nil
 }

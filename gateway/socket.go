@@ -220,7 +220,8 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	for _, chat := range snap.Chats {
 		known := slices.ContainsFunc(wanted, func(p switchboard.ChatPosition) bool { return p.Chat == chat.ID })
 		_, invited := chat.Invited(person)
-		if !known && !invited && (chat.State == switchboard.ChatActive || person.Visitor()) {
+		takes := !invited || chat.Role(claims.Operator) != "" // who takes part may be asked for more
+		if !known && takes && (chat.State == switchboard.ChatActive || person.Visitor()) {
 			wanted = append(wanted, switchboard.ChatPosition{Chat: chat.ID})
 		}
 	}

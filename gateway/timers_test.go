@@ -13,7 +13,7 @@ import (
 // longer than the grace: a supervisor hears who was lost with which chat, the visitor
 // sees that the operator is away and that they are back. When they do not come back
 // the chat goes on to another. (Red without the topic in heard, and without away in
-// forVisitor.)
+// forVisitor and in parts.changed.)
 func TestLostOperatorIsToldToSupervisorsAndToTheVisitor(t *testing.T) {
 	cl := newDesk(t, 2, func(c *Config) { c.Presence.Grace = 200 * time.Millisecond })
 	cl.everyone(presence.Team{Timers: presence.Timers{Loss: presence.LossHold, LossHoldMS: 2000}})
@@ -37,6 +37,9 @@ func TestLostOperatorIsToldToSupervisorsAndToTheVisitor(t *testing.T) {
 		t.Errorf("the supervisor hears %s, want %s", got, want)
 	}
 	visitor.after(n, "the operator is away", away(true))
+	n = visitor.count()
+	boss.request(`{"t":"chat.join","chat":%d,"role":"join"}`, chat)
+	visitor.told(n, chat, "who joined while the operator is away", func(m map[string]any) bool { return has(m, "with", "Boss", "") && away(true)(m) })
 	n = visitor.count()
 	back := cl.hello(cl.nodes[1], cl.token(mina))
 	visitor.after(n, "the operator is back", away(nil))
@@ -84,7 +87,7 @@ func TestInactiveChatIsWarnedAndClosedBeforeBothSides(t *testing.T) {
 // V-1 and the slot of a silent chat, over real sockets: the visitor's page is told to
 // ask, and finds the question after a reload; chat.here answers it. The operator's page
 // sees which chat is silent, and the visitor's message wakes it at once. (Red with Still
-// left out of chatFrame.)
+// left out of chatFrame, and silent of parts.frame.)
 func TestVisitorIsAskedAndSilentChatIsShown(t *testing.T) {
 	cl := newDesk(t, 2)
 	cl.everyone(presence.Team{Gone: presence.GoneAsk, Timers: presence.Timers{StillAfterMS: 1000, StillMS: 600_000, SilentMS: 1000}})
@@ -112,7 +115,12 @@ func TestVisitorIsAskedAndSilentChatIsShown(t *testing.T) {
 		return func(m map[string]any) bool { return m["t"] == "chat" && m["state"] == "active" && m["silent"] == want }
 	}
 	operator.until("silent", silent(true))
+	otto := cl.operator("Otto", "", 2)
+	cl.hello(cl.nodes[1], cl.token(otto))
 	n := operator.count()
+	operator.request(`{"t":"chat.invite","chat":%d,"operator":%d,"role":"consult"}`, chat, otto)
+	operator.told(n, chat, "who is asked, silent still", func(m map[string]any) bool { return has(m, "invites", "Otto", "") && silent(true)(m) })
+	n = operator.count()
 	visitor.say(chat, "m1")
 	operator.after(n, "awake", silent(nil))
 	if visitor.times(func(m map[string]any) bool { return m["silent"] != nil }) != 0 {

@@ -71,6 +71,38 @@ func (s *Server) onPart(ctx context.Context, _ *hub.Conn, ss *session, in switch
 	return nil, s.router.EndPart(ctx, ss.claims.Org, ss.claims.Operator, in.Chat, in.Operator)
 }
 
+// parted tells an operator who resumes a chat that goes on without them: the nudge
+// that said so may be lost. The chat may come back meanwhile, and its nudge arrive before
+// what is said here, so it is read again until it stands as it was said.
+func (s *Server) parted(ctx context.Context, c *hub.Conn, cl Claims, id switchboard.ChatID) error {
+	for {
+		chat, err := s.router.Find(ctx, cl.Org, id)
+		if err != nil {
+			return err
+		}
+		gone := chat.Role(cl.Operator) == ""
+		if gone {
+			c.Send(hub.ClassEvent, mustJSON(goneFrame{switchboard.KindChatGone, id, chat.State, "moved"}))
+		} else {
+			c.Send(hub.ClassEvent, mustJSON(chatOf(chat, cl.Person())))
+		}
+		if chat, err = s.router.Find(ctx, cl.Org, id); err != nil {
+			return err
+		}
+		if gone == (chat.Role(cl.Operator) == "") {
+			return nil
+		}
+	}
+}
+
+// goneFrame says that a chat goes on without an operator (parts.lua, gone).
+type goneFrame struct {
+	T      switchboard.Kind   `json:"t"`
+	Chat   switchboard.ChatID `json:"chat"`
+	State  string             `json:"state"`
+	Reason string             `json:"reason"`
+}
+
 // onNote stores what an operator says to the chat's other operators.
 func (s *Server) onNote(ctx context.Context, _ *hub.Conn, ss *session, in switchboard.In) (any, error) {
 	if !utf8.ValidString(in.Text) {

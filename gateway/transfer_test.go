@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,20 @@ func TestTransferIsToldToEverybody(t *testing.T) {
 		list, _ := m["messages"].([]any)
 		return m["t"] == "resumed" && m["ok"] == true && len(list) == 4
 	})
+	// Who lost the nudge resumes what they think theirs, and hears that it is not; who holds
+	// it does not. (Red without parted.)
+	n, nb := a.count(), b.count()
+	for _, p := range []*peer{a, b} {
+		p.send(`{"t":"resume","chats":[{"chat":%d}]}`, chat)
+		p.request(`{"t":"status","status":"Available"}`) // what the resume says has come then
+	}
+	if m := a.after(n, "the chat's going, again", is("chat.gone")); m["reason"] != "moved" || m["state"] != "active" || m["chat"] != float64(chat) {
+		t.Errorf("the sender who resumes is told %v", m)
+	}
+	b.after(nb, "the resumed chat", is("resumed"))
+	if b.times(is("chat.gone")) != 0 {
+		t.Error("who holds the chat is told that it is gone")
+	}
 	refusal(t, "the sender's message", a.request(`{"t":"message","chat":%d,"cmid":"x","text":"x"}`, chat), switchboard.CodeNotFound, "chat")
 	refusal(t, "another's transfer", a.request(`{"t":"chat.transfer","chat":%d,"operator":%d}`, chat, mina), switchboard.CodeNotFound, "chat")
 
@@ -99,7 +114,7 @@ func TestTransferIsToldToEverybody(t *testing.T) {
 	}
 	// To a team nobody answers for, and into its queue all the same; the place is kept.
 	empty := cl.team("Empty")
-	refusal(t, "an empty team", b.request(`{"t":"chat.transfer","chat":%d,"to_team":%d}`, chat, empty), switchboard.CodeOffline, "team")
+	refusal(t, "an empty team", b.request(`{"t":"chat.transfer","chat":%d,"to_team":%d}`, chat, empty), switchboard.CodeOffline, "to_team")
 	nv = v.count()
 	if m := b.request(`{"t":"chat.transfer","chat":%d,"to_team":%d,"queue":true}`, chat, empty); m["outcome"] != "queued" || m["place"] != 1.0 {
 		t.Errorf("into the queue: %v", m)
@@ -138,6 +153,29 @@ func TestConsultNotesAndTheirReaders(t *testing.T) {
 	refusal(t, "the consulted one's message", b.request(`{"t":"message","chat":%d,"cmid":"m","text":"hi"}`, chat), switchboard.CodeForbidden, "")
 	refusal(t, "the visitor's note", v.request(`{"t":"note","chat":%d,"cmid":"m","text":"hi"}`, chat), switchboard.CodeForbidden, "")
 	refusal(t, "a stranger's note", s.request(`{"t":"note","chat":%d,"cmid":"m","text":"hi"}`, chat), switchboard.CodeNotFound, "chat")
+
+	// Asked for more, they take part still: after a reconnect and a repair they have the
+	// chat, once, and the offer. (Red with either left out, and with two works two chats.)
+	if m := a.request(`{"t":"chat.invite","chat":%d,"operator":%d,"role":"join"}`, chat, bo); m["t"] != "ok" {
+		t.Fatalf("invite: %v", m)
+	}
+	late := cl.hello(cl.nodes[0], boToken)
+	ready := late.kind("ready")
+	chats, _ := ready["chats"].([]any)
+	if offers, _ := ready["offers"].([]any); len(offers) != 1 || len(chats) != 1 || chats[0].(map[string]any)["role"] != "consult" {
+		t.Errorf("ready has offers %v, chats %v", ready["offers"], chats)
+	}
+	late.until("the history", is("resumed"))
+	nl := late.count()
+	if err := cl.nodes[0].repairOne(t.Context(), edge{cl.org.ID, switchboard.OperatorPerson(bo)}); err != nil {
+		t.Fatal(err)
+	}
+	late.after(nl, "the end of the repair", is("gap"))
+	late.told(nl, chat, "their part", func(m map[string]any) bool { return m["role"] == "consult" })
+	token := late.offered(nl, chat)
+	if m := late.request(`{"t":"offer.decline","chat":%d,"token":%q}`, chat, token); m["t"] != "ok" {
+		t.Errorf("decline: %v", m)
+	}
 
 	// Unseen: the supervisor hears what is said and types nothing to anybody.
 	na := a.count()
@@ -184,6 +222,13 @@ func TestConsultNotesAndTheirReaders(t *testing.T) {
 		t.Errorf("an operator who asks for another's chats gets %d", status)
 	}
 
+	_, body = cl.api("GET", "/v1/audit?format=csv", sueToken, "")
+	if want := fmt.Sprintf(",%d", chat); !slices.ContainsFunc(strings.Split(body, "\n"), func(row string) bool {
+		return strings.Contains(row, ",monitoring,") && strings.HasSuffix(row, want)
+	}) {
+		t.Errorf("the audit does not say which chat is monitored: %s", body)
+	}
+
 	// Barge in, and take over, are seen.
 	s.request(`{"t":"chat.join","chat":%d,"role":"join"}`, chat)
 	v.told(nv, chat, "who joined", func(m map[string]any) bool { return has(m, "with", "Sue", "") && operatorIs("Mina")(m) })
@@ -223,7 +268,7 @@ func TestTransferFramesThatAreWrong(t *testing.T) {
 		{`{"t":"chat.transfer","chat":%d,"operator":-1}`, switchboard.CodeInvalid, "operator"},
 		{`{"t":"chat.transfer","chat":%d,"operator":1,"queue":true}`, switchboard.CodeInvalid, "queue"},
 		{`{"t":"chat.transfer","chat":%d,"to_team":-1}`, switchboard.CodeInvalid, "to_team"},
-		{`{"t":"chat.transfer","chat":%d,"to_team":999}`, switchboard.CodeInvalid, "team"},
+		{`{"t":"chat.transfer","chat":%d,"to_team":999}`, switchboard.CodeInvalid, "to_team"},
 		{`{"t":"chat.transfer","chat":%d,"operator":999999}`, switchboard.CodeInvalid, "operator"},
 		{`{"t":"chat.transfer","chat":999,"to_team":0}`, switchboard.CodeNotFound, "chat"},
 		{`{"t":"chat.invite","chat":%d,"role":"consult"}`, switchboard.CodeInvalid, "operator"},

@@ -11,18 +11,23 @@ import (
 	"github.com/switchboard/switchboard/routing"
 )
 
-// replayed is a decision with what comes of making it again of its record.
+// replayed is a decision with what comes of making it again of its record; of one
+// that a person made (By) neither is there.
 type replayed struct {
 	routing.Decision
-	Replay []switchboard.OperatorID `json:"replay"`
-	Same   bool                     `json:"same"`
+	Replay *[]switchboard.OperatorID `json:"replay,omitempty"`
+	Same   *bool                     `json:"same,omitempty"`
 }
 
 func replay(list []routing.Decision) []replayed {
 	out := make([]replayed, len(list))
 	for i, d := range list {
-		again := d.Replay()
-		out[i] = replayed{d, again, slices.Equal(again, d.Got)}
+		out[i].Decision = d
+		if d.By == "" {
+			again := d.Replay()
+			same := slices.Equal(again, d.Got)
+			out[i].Replay, out[i].Same = &again, &same
+		}
 	}
 	return out
 }

@@ -12,15 +12,16 @@ import (
 
 // A-10: over HTTP a supervisor sees why a chat waits and why an operator gets none,
 // what was decided and that it comes out the same again; an operator sees their own
-// facts only, a visitor nothing. (Red with any of the three routes without its check,
-// and with Same never computed.)
+// facts only, a visitor nothing. What a person moved is in the list and is not made
+// again. (Red with any of the three routes without its check, with Same never computed,
+// with an empty got read as an id, and with Replay of a transfer.)
 func TestWhyOverHTTP(t *testing.T) {
 	cl := newDesk(t, 1)
 	base := "http://" + cl.nodes[0].Addr()
 	boss := cl.token(cl.operator("Boss", switchboard.RoleSupervisor, 1))
 	mina := cl.operator("Mina", "", 1)
 	minaToken := cl.token(mina)
-	operator, _, _ := cl.talk(minaToken, cl.visitor(cl.nodes[0], "Bo"))
+	operator, _, moves := cl.talk(minaToken, cl.visitor(cl.nodes[0], "Bo"))
 	second := cl.hello(cl.nodes[0], cl.visitor(cl.nodes[0], "Di"))
 	waits := second.start()
 	get := func(path, token string) (int, string) {
@@ -41,7 +42,7 @@ func TestWhyOverHTTP(t *testing.T) {
 	}
 	status, body = get("/v1/decisions?n=1", boss)
 	made := decode[[]replayed](t, status, body)
-	if len(made) != 1 || !made[0].Same || fmt.Sprint(made[0].Got) != fmt.Sprintf("[%d]", mina) {
+	if len(made) != 1 || made[0].Same == nil || !*made[0].Same || fmt.Sprint(made[0].Got) != fmt.Sprintf("[%d]", mina) {
 		t.Errorf("decisions: %s", body)
 	}
 	operator.request(`{"t":"status","status":"Break"}`)
@@ -62,6 +63,24 @@ func TestWhyOverHTTP(t *testing.T) {
 		if status, body := get(path, boss); status != 400 || !strings.Contains(body, fmt.Sprintf(`"field":%q`, field)) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
+	}
+	if m := operator.request(`{"t":"chat.transfer","chat":%d,"to_team":0,"queue":true}`, moves); m["t"] != "ok" {
+		t.Fatalf("into the queue: %v", m)
+	}
+	status, body = get("/v1/decisions", boss)
+	hands := 0
+	for _, d := range decode[[]replayed](t, status, body) {
+		if byHand := d.By != ""; byHand != (d.Same == nil) || byHand != (d.Replay == nil) || !byHand && !*d.Same {
+			t.Errorf("%+v in %s", d.Decision, body)
+		} else if byHand {
+			hands++
+			if d.By != switchboard.OperatorPerson(mina) || d.Strategy != "transfer" || d.Got == nil || len(d.Got) != 0 || d.Chat != switchboard.ChatID(moves) {
+				t.Errorf("the transfer: %+v", d.Decision)
+			}
+		}
+	}
+	if hands != 1 {
+		t.Errorf("%d were moved by hand: %s", hands, body)
 	}
 	cl.check()
 }

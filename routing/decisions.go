@@ -26,7 +26,9 @@ type Decision struct {
 	Turn     string                   `json:"turn,omitempty"`     // where round_robin's pointer stood; of mod, how many there were and the score it began at
 	Seen     []Seen                   `json:"seen"`               // who was looked at, in order: at most 16, and all who suited
 	Line     []Standing               `json:"line"`               // who suited, in order, and at most 3 who would have been next
-	Got      []switchboard.OperatorID `json:"got"`                // who was asked, or has the chat
+	Got      []switchboard.OperatorID `json:"got"`                // who was asked, or has the chat; nobody of a transfer into a queue
+	// By is who moved the chat by hand, a transfer or a take-over; "" is for what routing decided.
+	By switchboard.PersonID `json:"by,omitempty"`
 
 	prev string // the decision on this chat before
 }
@@ -48,7 +50,8 @@ type Standing struct {
 	Score    int64                  `json:"score"` // operator.lua, score
 }
 
-// Replay makes the decision again, of its inputs only: the same operators.
+// Replay makes the decision again, of its inputs only: the same operators. One that
+// has By was a person's: there is nothing to make it of.
 func (d Decision) Replay() []switchboard.OperatorID {
 	var again *Seen
 	for i, s := range d.Seen {
@@ -151,7 +154,7 @@ func readDecision(e redis.XMessage) (d Decision, err error) {
 		return n
 	}
 	d = Decision{ID: e.ID, Chat: switchboard.ChatID(number(text("chat"))), Team: switchboard.TeamID(number(text("team"))), Strategy: text("strategy"),
-		Requires: text("key"), Want: int(number(text("want"))), Turn: text("turn"), Seen: []Seen{}, Line: []Standing{}, prev: text("prev")}
+		Requires: text("key"), Want: int(number(text("want"))), Turn: text("turn"), Seen: []Seen{}, Line: []Standing{}, Got: []switchboard.OperatorID{}, By: switchboard.PersonID(text("by")), prev: text("prev")}
 	for row := range strings.SplitSeq(text("seen"), ";") {
 		if f := strings.SplitN(row, ",", 4); len(f) == 4 {
 			d.Seen = append(d.Seen, Seen{switchboard.OperatorID(number(f[0])), number(f[1]), number(f[2]), f[3]})
@@ -163,7 +166,9 @@ func readDecision(e redis.XMessage) (d Decision, err error) {
 		}
 	}
 	for op := range strings.SplitSeq(text("got"), ",") {
-		d.Got = append(d.Got, switchboard.OperatorID(number(op)))
+		if op != "" {
+			d.Got = append(d.Got, switchboard.OperatorID(number(op)))
+		}
 	}
 	return d, err
 }

@@ -149,6 +149,13 @@ func TestMonitorBargeInTakeOver(t *testing.T) {
 		}
 	}
 	d.refused("the operator who ends it blindly", d.rt.EndPart(d.ctx, d.org, 1, c.ID, 90), switchboard.CodeNotFound, "chat")
+	// A transfer to them is refused as to one who is not there. (Red with a monitor as
+	// somebody who has come in.)
+	if _, err := d.reg.SetStatus(d.ctx, d.org, 90, presence.StatusChange{Status: switchboard.StatusBreak, Source: "operator"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Operator: 90, Team: new(switchboard.TeamID)})
+	d.refused("a transfer to who monitors, on a break", err, switchboard.CodeConflict, "operator")
 	if d.operator(90).Status == switchboard.StatusInChat {
 		t.Error("the board shows that a supervisor monitors")
 	}
@@ -187,6 +194,35 @@ func TestMonitorBargeInTakeOver(t *testing.T) {
 	if want := []string{"monitoring", "barge in", "over the limit", "take over"}; !slices.Equal(story, want) {
 		t.Errorf("the audit has %v, want %v", story, want)
 	}
+}
+
+// A chat has room for 8 people, and being refused tells nobody of a monitor, who comes in
+// among 8 too, and is one of the people when they join. (Red with monitors counted, for an
+// invite and for a transfer, and with join.lua not looking.)
+func TestMonitorTakesNobodysPlace(t *testing.T) {
+	d := newFloor(t, 11, 1)
+	c := d.held("a", 1)
+	_, err := d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleMonitor)
+	d.must(err)
+	for op := switchboard.OperatorID(2); op <= 8; op++ {
+		_, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, op, switchboard.RoleConsult, "")
+		d.must(err)
+	}
+	d.move(Transfer{Chat: c.ID, By: 1, Operator: 9})
+	d.must(d.rt.EndPart(d.ctx, d.org, 1, c.ID, 9))
+	_, err = d.rt.Invite(d.ctx, d.org, 1, c.ID, 9, switchboard.RoleConsult, "")
+	d.must(err)
+	_, err = d.rt.Invite(d.ctx, d.org, 1, c.ID, 10, switchboard.RoleConsult, "")
+	d.refused("a ninth", err, switchboard.CodeConflict, "chat")
+	_, err = d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Operator: 10})
+	d.refused("a transfer to a ninth", err, switchboard.CodeConflict, "chat")
+	_, err = d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleJoin)
+	d.refused("who monitors and would join as the ninth", err, switchboard.CodeConflict, "chat")
+	d.role(c.ID, 90, switchboard.RoleMonitor)
+	d.must(d.rt.EndPart(d.ctx, d.org, 90, c.ID, 90))
+	_, err = d.rt.Join(d.ctx, d.org, 90, c.ID, switchboard.RoleMonitor)
+	d.must(err)
+	d.check()
 }
 
 // L-9: a consult and a part in a chat are work that a logout waits for, monitoring and

@@ -44,8 +44,8 @@ type Transferred struct {
 // is whose it was, and stays so when they decline or are silent. Who takes part in
 // the chat already was asked before: they hold it at once. In a team's queue it keeps
 // its rank and its waiting time. Errors: CodeInvalid (field), CodeNotFound,
-// CodeForbidden (field operator, over or ""), CodeConflict (field operator, team, over
-// or chat), CodeOffline (field operator or team), CodeLeaving.
+// CodeForbidden (field operator, over or ""), CodeConflict (field operator, to_team,
+// over or chat), CodeOffline (field operator or to_team), CodeLeaving.
 func (r *Router) Transfer(ctx context.Context, org switchboard.OrgID, t Transfer) (Transferred, error) {
 	if err := checkWord(t.Text); err != nil {
 		return Transferred{}, err
@@ -111,7 +111,7 @@ func refusal(reply presence.Reply) error {
 	case "NOTACTIVE":
 		return no(switchboard.CodeConflict, "chat", "nobody else holds this chat now")
 	case "NOTEAM":
-		return switchboard.Invalid("team", "the organization has no such team")
+		return switchboard.Invalid("to_team", "the organization has no such team")
 	case "NOBODY":
 		return switchboard.Invalid("operator", "no such operator")
 	case "NOTTEAM":
@@ -131,9 +131,9 @@ func refusal(reply presence.Reply) error {
 	case "AWAY":
 		return no(switchboard.CodeConflict, "chat", "its visitor is gone; move it to a team, or wait")
 	case "SHUT":
-		return no(switchboard.CodeOffline, "team", "nobody of this team answers now; it may be queued all the same")
+		return no(switchboard.CodeOffline, "to_team", "nobody of this team answers now; it may be queued all the same")
 	case "LONG":
-		return no(switchboard.CodeConflict, "team", "too many wait there")
+		return no(switchboard.CodeConflict, "to_team", "too many wait there")
 	case "BARRED":
 		switch why := reply.Text(0); why {
 		case "leaving":

@@ -221,7 +221,7 @@ func TestTransferIsRefusedWithItsReason(t *testing.T) {
 		{"to one in a call", Transfer{By: 1, Operator: 8}, switchboard.CodeConflict, "operator", "in a call"},
 		{"to one who is not here", Transfer{By: 1, Operator: 20}, switchboard.CodeOffline, "operator", "not connected"},
 		{"of a stranger", Transfer{By: 3, Operator: 9}, switchboard.CodeNotFound, "chat", "no such"},
-		{"to no team", Transfer{By: 1, Team: &nine}, switchboard.CodeInvalid, "team", "no such"},
+		{"to no team", Transfer{By: 1, Team: &nine}, switchboard.CodeInvalid, "to_team", "no such"},
 		{"with a long text", Transfer{By: 1, Operator: 9, Text: strings.Repeat("x", 501)}, switchboard.CodeInvalid, "text", "500"},
 	} {
 		tc.t.Chat = c.ID
@@ -239,7 +239,11 @@ func TestTransferIsRefusedWithItsReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Team: &eight})
-	d.refused("to a team without anybody", err, switchboard.CodeOffline, "team")
+	d.refused("to a team without anybody", err, switchboard.CodeOffline, "to_team")
+	d.must(d.reg.PutTeam(d.ctx, d.org, presence.Team{ID: 8, Name: "Tech", QueueMax: 1}))
+	d.startIn("waits", 8)
+	_, err = d.rt.Transfer(d.ctx, d.org, Transfer{Chat: c.ID, By: 1, Team: &eight, Queue: true})
+	d.refused("to a team whose queue is full", err, switchboard.CodeConflict, "to_team")
 	// With a supervisor's permission over the limit, audited.
 	d.move(Transfer{Chat: c.ID, By: 90, Operator: 2, Over: true})
 	op, token := d.invite(c.ID)

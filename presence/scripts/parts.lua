@@ -45,12 +45,13 @@ function parts.people(c)
   return with[1] and with or nil, asked[1] and asked or nil
 end
 
+local function holder(c) return {id = c.op, name = c.opname, away = c.lost and true or nil} end
 -- frame is an active chat as its operators are told of it.
 function parts.frame(c)
   local v, link = c.info or {}, linkOf(c.visitor)
   local f = {t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since,
     visitor = {id = c.visitor, name = v.name, email = v.email, page = v.page}, here = (link and link ~= '-') and true or false,
-    operator = c.op and {id = c.op, name = c.opname} or nil}
+    operator = c.op and holder(c) or nil, silent = c.dozes and true or nil}
   f.with, f.invites = parts.people(c)
   return f
 end
@@ -76,7 +77,7 @@ function parts.changed(c, role)
   parts.toOperators(c, parts.frame(c))
   if role ~= 'join' then return end
   tell({c.visitor}, 'k', cjson.encode({t = 'chat', chat = c.id, state = c.state, team = c.team, since = c.since,
-    operator = {id = c.op, name = c.opname}, with = parts.visible(c)}) .. '\t' .. cjson.encode(c))
+    operator = holder(c), with = parts.visible(c)}) .. '\t' .. cjson.encode(c))
 end
 function parts.gone(persons, c, reason)
   tell(persons, 'k', cjson.encode({t = 'chat.gone', chat = c.id, state = c.state, reason = reason}) .. '\t' .. cjson.encode(c))

@@ -18,7 +18,7 @@ local id = int(rec.id)
 local has = c.with and c.with[id]
 if c.op == rec.id or id == int(who.id) or (has and (has.r == ARGV[7] or has.r == 'join')) then return reply('SELF') end
 if c.invites and c.invites[id] then return reply('PENDING', rec.name) end
-local no, why = mayCome(rec, c)
+local no, why = mayCome(rec, c, ARGV[7])
 if no then return reply(no, why) end
 ask(c, rec, ARGV[7], c.team, 0, who, nil, ARGV[8])
 return reply('OK', cjson.encode(get(CHAT, ARGV[5])))

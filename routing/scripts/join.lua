@@ -22,10 +22,12 @@ if role ~= 'hold' then
     c = get(CHAT, ARGV[5])
   end
   if not has then
-    local no, why = mayCome(rec, c)
+    local no, why = mayCome(rec, c, role)
     if no then return reply(no, why) end
   elseif absent(rec) then
     return reply('BARRED', absent(rec))
+  elseif role == 'join' and crowded(c, role) then -- who monitored was not among its people
+    return reply('CROWDED')
   end
   parts.audit(role == 'monitor' and 'monitoring' or 'barge in', id, c, 'o' .. id)
   enter(c, rec, role, nil)

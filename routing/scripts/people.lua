@@ -3,7 +3,8 @@
 -- Stays true  of a chat one hand-over is pending at a time; who comes in is here and
 --             not leaving in this step; who gets a chat to hold takes work now and has
 --             room for it, or somebody with the permission goes over the limit, which
---             is audited each time (A-12). An operator has at most 16 parts, a chat 8.
+--             is audited each time (A-12). An operator has at most 16 parts, a chat 8
+--             people besides its holder, and 8 who monitor.
 local MAXPARTS, MAXPEOPLE = 16, 8
 
 local function supervises(rec) return rec.role == 'supervisor' or rec.role == 'admin' end
@@ -12,10 +13,16 @@ local function member(rec, t)
   for _, own in ipairs(rec.teams or {}) do if own == t then return true end end
   return false
 end
-local function count(t)
-  local n = 0
-  for _ in pairs(t or {}) do n = n + 1 end
-  return n
+-- seen: has an operator, whose place in c.with is w, come into a chat as its people
+-- know? Who monitors is to them as one who is not there.
+local function seen(w) return w ~= nil and w.r ~= 'monitor' end
+-- crowded: has a chat as many people, and asked ones, as it may? Who monitors counts
+-- only for who wants to: being refused would tell of them.
+local function crowded(c, role)
+  local n, monitors = 0, role == 'monitor'
+  for _, w in pairs(c.with or {}) do n = n + (seen(w) ~= monitors and 1 or 0) end
+  for _ in pairs(not monitors and c.invites or {}) do n = n + 1 end
+  return n >= MAXPEOPLE
 end
 -- absent says why an operator cannot come into a chat now, nil when they can.
 local function absent(rec)
@@ -44,7 +51,7 @@ end
 local function mayHold(rec, c, t, tm, ask, who)
   if not member(rec, t) then return 'NOTTEAM' end
   local n = tally(rec)
-  local here = c.with and c.with[int(rec.id)] -- has come in: a status, a call or wrap-up is no matter
+  local here = seen((c.with or {})[int(rec.id)]) -- has come in: a status, a call or wrap-up is no matter
   local why = absent(rec) or (not here and barrier(rec, linkOf('o' .. int(rec.id)), n)) or nil
   if why then return 'BARRED', why end
   local step = stepOf(c)
@@ -53,12 +60,12 @@ local function mayHold(rec, c, t, tm, ask, who)
   if not ok then return over end
   return nil, over
 end
--- mayCome: may an operator take part in a chat?
-local function mayCome(rec, c)
+-- mayCome: may an operator take part in a chat, in a role?
+local function mayCome(rec, c, role)
   local why, n = absent(rec), tally(rec)
   if why then return 'BARRED', why end
   if chats(n) + (n.unseen or 0) - n.chat >= MAXPARTS then return 'BARRED', 'parts' end
-  if count(c.with) + count(c.invites) >= MAXPEOPLE then return 'CROWDED' end
+  if crowded(c, role) then return 'CROWDED' end
 end
 
 -- moved records where a chat went, by whom, and why there.

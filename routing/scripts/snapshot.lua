@@ -17,9 +17,10 @@ if id then
   if rec.leaving then
     leaving = cjson.encode(leavingFrame(rec, n))
   end
+  local told = {} -- who takes part may be asked for more: two works, one chat
   for item in pairs(rec.work or {}) do
     local kind, cid = string.match(item, '^(%a+):(.+)')
-    if NAMES[kind] then ids[#ids + 1] = cid end
+    if NAMES[kind] and not told[cid] then ids[#ids + 1], told[cid] = cid, true end
   end
 else
   ids[1] = redis.call('HGET', VIS, person) or nil

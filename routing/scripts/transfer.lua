@@ -36,11 +36,11 @@ if ARGV[6] ~= '' then
   end
   local no, over = mayHold(to, c, t, tm, ARGV[8], who)
   if no then return reply(no, over) end
-  local has = c.with and c.with[int(to.id)]
+  local has = seen((c.with or {})[int(to.id)])
   if c.state == 'parked' then return reply('AWAY') end
-  if c.state == 'active' and not has and count(c.with) + count(c.invites) >= MAXPEOPLE then return reply('CROWDED') end
+  if c.state == 'active' and not has and crowded(c) then return reply('CROWDED') end
   if over then passed(to, c, units(tm), who) end
-  if c.state == 'active' and has and has.r ~= 'monitor' then
+  if c.state == 'active' and has then
     c = hand(c, to, t, tm, NONCE .. '.' .. int(c.id), 'o' .. int(who.id), 'transfer', over)
     match()
     return reply('OK', 'moved', cjson.encode(c), 0)
