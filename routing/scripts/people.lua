@@ -26,6 +26,11 @@ local function absent(rec)
   if link == '-' or not hears(id) then return 'unreachable' end
   if rec.leaving then return 'leaving' end
 end
+-- kept returns the units that an operator keeps already for a chat they are asked to take.
+local function kept(rec, c)
+  local work = rec.work or {}
+  return work['invite:' .. int(c.id)] or work['offer:' .. int(c.id)] or 0
+end
 -- room: has an operator room for a chat of some units? ask: '1' asks to go over the
 -- limit, which who, or the operator, must be allowed to.
 -- Returns true, and whether it goes over | false, 'FULL' or 'OVER'
@@ -37,7 +42,7 @@ local function room(rec, n, size, ask, who)
 end
 local function passed(rec, c, size, who) -- the limit, by permission
   redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'over the limit', 'who', int(rec.id), 'chat', int(c.id),
-    'by', 'o' .. int(who.id), 'units', tally(rec).units + size, 'limit', limit(rec))
+    'by', 'o' .. int(who.id), 'units', tally(rec).units + size - kept(rec, c), 'limit', limit(rec))
 end
 -- mayHold: may an operator be given a chat to hold, in a team? Returns nil, and
 -- whether it goes over the limit; else the refusal and its detail.
@@ -49,7 +54,7 @@ local function mayHold(rec, c, t, tm, ask, who)
   if why then return 'BARRED', why end
   local step = stepOf(c)
   if step and step.need and not meets(rec, step.need) then return 'UNSKILLED' end
-  local ok, over = room(rec, n, units(tm), ask, who)
+  local ok, over = room(rec, n, units(tm) - kept(rec, c), ask, who)
   if not ok then return over end
   return nil, over
 end
@@ -58,7 +63,8 @@ local function mayCome(rec, c)
   local why, n = absent(rec), tally(rec)
   if why then return 'BARRED', why end
   if chats(n) + (n.unseen or 0) - n.chat >= MAXPARTS then return 'BARRED', 'parts' end
-  if count(c.with) + count(c.invites) >= MAXPEOPLE then return 'CROWDED' end
+  local own = c.invites and c.invites[int(rec.id)] and 1 or 0 -- it ends when they come
+  if count(c.with) + count(c.invites) - own >= MAXPEOPLE then return 'CROWDED' end
 end
 
 -- moved records where a chat went, by whom, and why there.
@@ -79,6 +85,7 @@ local function enter(c, rec, role, token)
   local id = int(rec.id)
   local had = c.with and c.with[id]
   if had then drop(rec, parts.WORK[had.r] .. int(c.id)) end
+  if had and had.r == 'monitor' then parts.audit('monitoring ended', id, c, 'o' .. id) end
   c.with = c.with or {}
   c.with[id] = {r = role, n = rec.name, at = NOW, tok = token}
   if role ~= 'monitor' then
@@ -111,6 +118,7 @@ local function hand(c, to, t, tm, token, by, strategy, over)
   local had, v = c.with and c.with[id], c.invites and c.invites[id]
   if had then
     drop(to, parts.WORK[had.r] .. cid)
+    if had.r == 'monitor' then parts.audit('monitoring ended', id, c, by) end
     c.with[id] = nil
     if not next(c.with) then c.with = nil end
   end
