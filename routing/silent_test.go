@@ -266,3 +266,81 @@ func TestVisitorWhoReturnsIsThere(t *testing.T) {
 	d.holds("and is back", c.ID, switchboard.ChatOffered, 1)
 	d.check()
 }
+
+// V-1: a visitor who is asked, and whose chat a supervisor gives to somebody meanwhile,
+// is not asked any more; when that is declined they are asked anew, and the time to
+// answer ends as ever. (Red with the question left standing in give.)
+func TestVisitorIsAskedAnewAfterAnOffer(t *testing.T) {
+	d := newFloor(t, 2, 1)
+	d.must(d.reg.PutTeam(d.ctx, d.org, presence.Team{ID: 7, Name: "Sales", Gone: presence.GoneAsk, OfferMS: 600_000, PauseMS: 1000,
+		Timers: presence.Timers{StillAfterMS: 60_000, StillMS: 30_000}}))
+	d.intent(1, switchboard.StatusBreak)
+	d.intent(2, switchboard.StatusBreak)
+	c := d.startIn("a", 7)
+	d.warp(61 * time.Second)
+	d.intent(1, switchboard.StatusAvailable)
+	d.match()
+	if got := d.chat(c.ID); got.Still == 0 {
+		t.Fatalf("not asked: %+v", got)
+	}
+	d.warp(20 * time.Second)
+	if out := d.move(Transfer{Chat: c.ID, By: 90, Operator: 1}); out.Outcome != TransferOffered {
+		t.Fatalf("%+v", out)
+	}
+	d.warp(15 * time.Second)
+	d.must(d.rt.Decline(d.ctx, d.org, 1, c.ID, d.chat(c.ID).Token))
+	d.warp(time.Second)
+	if got := d.chat(c.ID); got.State != switchboard.ChatWaiting || got.Still == 0 {
+		t.Errorf("declined: %+v", got)
+	}
+	d.warp(31 * time.Second)
+	d.holds("no answer", c.ID, switchboard.ChatParked, 0)
+	d.check()
+	// To the person it is offered to already: the units of that offer count once.
+	d.must(d.rt.Here(d.ctx, d.org, c.Visitor, c.ID))
+	d.holds("a late answer", c.ID, switchboard.ChatOffered, 1)
+	if out := d.move(Transfer{Chat: c.ID, By: 90, Operator: 1}); out.Outcome != TransferOffered || d.units(1) != 1 {
+		t.Errorf("assigned to whom it is offered: %+v", out)
+	}
+	d.check()
+}
+
+// V-1, L-7: a chat that its operator must give back, or that a lost one leaves, is that
+// of a visitor who talked a moment ago: they are not asked whether they are there. One
+// whose visitor is gone troubles nobody. (Red with c.seen left as it was in enqueue, and
+// in giveBack; and with no alarm there.)
+func TestVisitorOfAChatThatComesBack(t *testing.T) {
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", Gone: presence.GoneAsk, OfferMS: 600_000, Timers: presence.Timers{StillAfterMS: 60_000, StillMS: 30_000}})
+	for op, leave := range map[switchboard.OperatorID]func(){
+		1: func() { _, err := d.reg.SignOut(d.ctx, d.org, 1, presence.SignOutHandOver); d.must(err) },
+		2: func() { d.lose(2) },
+	} {
+		v := fmt.Sprint("v", op)
+		if _, err := d.reg.Enter(d.ctx, d.org, switchboard.PersonID("v"+v), 0); err != nil {
+			t.Fatal(err)
+		}
+		d.operators(int(op), 1, 1)
+		c := d.active(v)
+		d.warp(100 * time.Second)
+		d.write(c.Visitor, c.ID, "and then?")
+		leave()
+		d.operators(int(op)+10, 1, 1)
+		d.match()
+		d.holds(fmt.Sprint("the chat of operator ", op), c.ID, switchboard.ChatOffered, op+10)
+		d.check()
+	}
+	gone := switchboard.PersonID("vc")
+	if _, err := d.reg.Enter(d.ctx, d.org, gone, 0); err != nil {
+		t.Fatal(err)
+	}
+	d.operators(3, 1, 1)
+	c := d.active("c")
+	d.must(d.reg.Leave(d.ctx, d.org, gone, 0, func() bool { return false }))
+	d.ring()
+	_, err := d.reg.SignOut(d.ctx, d.org, 3, presence.SignOutHandOver)
+	d.must(err)
+	d.ring()
+	d.holds("the visitor is gone", c.ID, switchboard.ChatParked, 0)
+	d.check()
+}

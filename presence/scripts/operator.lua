@@ -348,7 +348,12 @@ end
 local function giveBack(rec, cid)
   local c = get(CHAT, cid)
   if not c or c.state ~= 'active' or c.op ~= rec.id then return end
+  local tm = team(c.team)
   c.state, c.op, c.token, c.opname, c.over = 'waiting', nil, nil, nil, nil
+  c.lost, c.warned, c.dozes, c.back = nil, nil, nil, nil
+  c.seen, c.asks = NOW, tm and tm.gone == 'ask' and 1 or nil -- as enqueue has it (routing/scripts/match.lua)
+  -- Of a visitor who is gone, and for whom a deadline stands, the team says what becomes of it (V-1).
+  if not linkOf(c.visitor) and redis.call('ZSCORE', DUE, 'silent/' .. org .. '/' .. cid) then later(0, 'gone/' .. org .. '/' .. c.visitor) end
   parts.disband(c, 'moved')
   local low = c.group * BAND
   local first = redis.call('ZRANGEBYSCORE', QUEUE, int(low), '(' .. int(low + BAND), 'WITHSCORES', 'LIMIT', 0, 1)

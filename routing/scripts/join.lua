@@ -17,10 +17,6 @@ end
 if has and has.r == role then return reply('OK', cjson.encode(c), here) end
 if role ~= 'hold' then
   if c.state ~= 'active' then return reply('NOTACTIVE') end
-  if c.invites and c.invites[id] then
-    parts.uninvite(rec, ARGV[5], 'superseded')
-    c = get(CHAT, ARGV[5])
-  end
   if not has then
     local no, why = mayCome(rec, c, role)
     if no then return reply(no, why) end
@@ -28,6 +24,10 @@ if role ~= 'hold' then
     return reply('BARRED', absent(rec))
   elseif role == 'join' and crowded(c, role) then -- who monitored was not among its people
     return reply('CROWDED')
+  end
+  if c.invites and c.invites[id] then -- behind every refusal: enter settles
+    parts.uninvite(rec, ARGV[5], 'superseded')
+    c = get(CHAT, ARGV[5])
   end
   parts.audit(role == 'monitor' and 'monitoring' or 'barge in', id, c, 'o' .. id)
   enter(c, rec, role, nil)
@@ -37,7 +37,7 @@ local why = absent(rec)
 if why then return reply('BARRED', why) end
 if c.state == 'parked' then return reply('AWAY') end
 local tm = team(c.team) or {}
-local over = tally(rec).units + units(tm) - ((rec.work or {})['invite:' .. ARGV[5]] or (rec.work or {})['offer:' .. ARGV[5]] or 0) > limit(rec)
+local over = tally(rec).units + units(tm) - kept(rec, c) > limit(rec)
 if over then passed(rec, c, units(tm), rec) end
 if c.state == 'active' then
   c = hand(c, rec, c.team, tm, NONCE .. '.' .. int(c.id), 'o' .. id, 'take over', over)

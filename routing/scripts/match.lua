@@ -110,6 +110,7 @@ local function stand(c)
 end
 local function enqueue(c)
   local tm = stand(c)
+  if c.state == 'active' then c.seen = NOW end -- what they wrote to an operator was not counted
   c.state, c.op, c.opname, c.token, c.offers, c.over = 'waiting', nil, nil, nil, nil, nil
   parts.disband(c, 'moved')
   c.asks = tm and tm.gone == 'ask' and 1 or nil -- what the visitor writes is a sign of life (append.lua)
@@ -233,7 +234,8 @@ local function give(c, recs, tm)
     c.offers = c.offers or {}
     c.offers[int(rec.id)] = NONCE .. '.' .. c.tries
   end
-  c.state, c.units = 'offered', units(tm)
+  c.state, c.units, c.still = 'offered', units(tm), nil -- who is asked whether they are there is not any more
+  redis.call('ZREM', DUE, 'still/' .. org .. '/' .. int(c.id))
   redis.call('ZREM', QUEUE, c.id)
   putChat(c)
   later(ttl, 'offer/' .. org .. '/' .. int(c.id))
@@ -267,7 +269,7 @@ local function there(c, tm)
   if c.still then return false end
   if NOW - (c.seen or c.since) < (tm.still_after_ms or 60000) then return true end
   local ms = tm.still_ms or 30000
-  c.still = NOW + ms
+  c.still, c.asks = NOW + ms, 1
   putChat(c)
   later(ms, 'still/' .. org .. '/' .. int(c.id))
   tellVisitor(c)

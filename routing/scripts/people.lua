@@ -18,10 +18,10 @@ end
 local function seen(w) return w ~= nil and w.r ~= 'monitor' end
 -- crowded: has a chat as many people, and asked ones, as it may? Who monitors counts
 -- only for who wants to: being refused would tell of them.
-local function crowded(c, role)
+local function crowded(c, role, own)
   local n, monitors = 0, role == 'monitor'
   for _, w in pairs(c.with or {}) do n = n + (seen(w) ~= monitors and 1 or 0) end
-  for _ in pairs(not monitors and c.invites or {}) do n = n + 1 end
+  for id in pairs(not monitors and c.invites or {}) do n = n + (id ~= own and 1 or 0) end
   return n >= MAXPEOPLE
 end
 -- absent says why an operator cannot come into a chat now, nil when they can.
@@ -32,6 +32,11 @@ local function absent(rec)
   if rec.out or not link then return 'offline' end
   if link == '-' or not hears(id) then return 'unreachable' end
   if rec.leaving then return 'leaving' end
+end
+-- kept returns the units that an operator keeps already for a chat they are asked to take.
+local function kept(rec, c)
+  local work = rec.work or {}
+  return work['invite:' .. int(c.id)] or work['offer:' .. int(c.id)] or 0
 end
 -- room: has an operator room for a chat of some units? ask: '1' asks to go over the
 -- limit, which who, or the operator, must be allowed to.
@@ -44,7 +49,7 @@ local function room(rec, n, size, ask, who)
 end
 local function passed(rec, c, size, who) -- the limit, by permission
   redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'over the limit', 'who', int(rec.id), 'chat', int(c.id),
-    'by', 'o' .. int(who.id), 'units', tally(rec).units + size, 'limit', limit(rec))
+    'by', 'o' .. int(who.id), 'units', tally(rec).units + size - kept(rec, c), 'limit', limit(rec))
 end
 -- mayHold: may an operator be given a chat to hold, in a team? Returns nil, and
 -- whether it goes over the limit; else the refusal and its detail.
@@ -56,7 +61,7 @@ local function mayHold(rec, c, t, tm, ask, who)
   if why then return 'BARRED', why end
   local step = stepOf(c)
   if step and step.need and not meets(rec, step.need) then return 'UNSKILLED' end
-  local ok, over = room(rec, n, units(tm), ask, who)
+  local ok, over = room(rec, n, units(tm) - kept(rec, c), ask, who)
   if not ok then return over end
   return nil, over
 end
@@ -65,7 +70,7 @@ local function mayCome(rec, c, role)
   local why, n = absent(rec), tally(rec)
   if why then return 'BARRED', why end
   if chats(n) + (n.unseen or 0) - n.chat >= MAXPARTS then return 'BARRED', 'parts' end
-  if crowded(c, role) then return 'CROWDED' end
+  if crowded(c, role, int(rec.id)) then return 'CROWDED' end -- their own invite ends when they come
 end
 
 -- moved records where a chat went, by whom, and why there.
@@ -86,6 +91,7 @@ local function enter(c, rec, role, token)
   local id = int(rec.id)
   local had = c.with and c.with[id]
   if had then drop(rec, parts.WORK[had.r] .. int(c.id)) end
+  if had and had.r == 'monitor' then parts.audit('monitoring ended', id, c, 'o' .. id) end
   c.with = c.with or {}
   c.with[id] = {r = role, n = rec.name, at = NOW, tok = token}
   if role ~= 'monitor' then
@@ -118,6 +124,7 @@ local function hand(c, to, t, tm, token, by, strategy, over)
   local had, v = c.with and c.with[id], c.invites and c.invites[id]
   if had then
     drop(to, parts.WORK[had.r] .. cid)
+    if had.r == 'monitor' then parts.audit('monitoring ended', id, c, by) end
     c.with[id] = nil
     if not next(c.with) then c.with = nil end
   end

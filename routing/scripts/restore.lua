@@ -61,15 +61,27 @@ elseif c and c.state == 'active' and c.op ~= old.op then
   settle(rec)
   tell({'o' .. rec.id}, 'e', {t = 'chat', chat = c.id, state = 'closed', reason = 'superseded'})
 end
+-- A part that is asserted too goes on: without it one whose logout waits would be out.
+for id, w in pairs(c and c.with or {}) do
+  if old.with and old.with[id] and old.with[id].r == w.r then c.with[id] = nil end
+end
 if c then parts.disband(c, 'superseded') end
 redis.call('HSET', VIS, old.visitor, cid)
 local rec = old.state == 'active' and old.op and open(int(old.op))
 if rec and rec.account ~= 2 then
   redis.call('ZREM', QUEUE, cid)
   for _, kind in ipairs({'relax/', 'flow/'}) do redis.call('ZREM', DUE, kind .. org .. '/' .. cid) end
-  putChat(old)
   hold(rec, 'chat:' .. cid, units(team(old.team) or {}))
+  local held, most = tally(rec).units, limit(rec)
+  old.back = held > most and not old.over and 1 or nil -- it may have been silent, without units
+  putChat(old)
+  if old.back then
+    redis.call('XADD', AUDIT, 'MAXLEN', '~', 100000, '*', 'what', 'over the limit', 'who', int(rec.id), 'chat', cid,
+      'units', held, 'limit', most, 'why', 'asserted after a failover')
+  end
   arm(old, team(old.team) or {})
+  -- Whether they have answered is lost with the log: nothing is taken away for that.
+  if redis.call('EXISTS', KEYS[20]) == 0 then redis.call('ZREM', DUE, 'reply/' .. org .. '/' .. cid) end
   settle(rec)
   reassert(old)
 else

@@ -11,7 +11,7 @@ if ARGV[7] == 'timeout' then
   redis.call('ZREM', DUE, alarm)
 end
 local v, w = c and c.invites and c.invites[ARGV[4]], c and c.with and c.with[ARGV[4]]
-if w and ARGV[7] == 'timeout' then -- asserted after a failover, and not seen since (restore.lua)
+if w and not v and ARGV[7] == 'timeout' then -- asserted after a failover, and not seen since (restore.lua)
   if not rec then
     c.with[ARGV[4]] = nil
     if not next(c.with) then c.with = nil end

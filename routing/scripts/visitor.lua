@@ -13,7 +13,7 @@ if not c then return reply('OK', 0) end
 local silent = 'silent/' .. org .. '/' .. cid
 if linkOf(visitor) then
   redis.call('ZREM', DUE, silent)
-  if c.asks then
+  if c.asks or c.still or c.state == 'parked' then
     redis.call('ZREM', DUE, 'still/' .. org .. '/' .. cid)
     c.seen, c.still = NOW, nil
     putChat(c)
