@@ -161,9 +161,9 @@ async function offersAreTakenInOrder(operator, other) {
   await shot(other.page, 'phone-console');
   // What one declines goes to the other.
   await operator.page.getByRole('button', { name: 'Decline the chat with Ulla Berg' }).click();
-  const accept = other.page.getByRole('button', { name: 'Accept the chat with Ulla Berg' });
-  await accept.click();
-  await accept.waitFor({ state: 'hidden' }); // its name has the chat's in it
+  const take = other.page.getByRole('button', { name: 'Accept the chat with Ulla Berg' });
+  await take.click();
+  await take.waitFor({ state: 'hidden' }); // its name has the chat's in it
   await other.page.getByRole('button', { name: 'Ulla Berg' }).click();
   await other.page.getByRole('heading', { name: 'Ulla Berg' }).waitFor();
   await shot(other.page, 'phone-conversation');
