@@ -242,24 +242,32 @@ func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return switchboard.Errorc(switchboard.CodeForbidden, "this needs a person's token")
 	}
-	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
-	if err != nil || id <= 0 {
-		return switchboard.Invalid("id", "a chat's id")
-	}
-	before, n, err := page(r, "a message's seq")
+	chat, before, n, err := s.chatPage(r, claims, "a message's seq")
 	if err != nil {
 		return err
-	}
-	chat, err := s.router.Find(r.Context(), claims.Org, switchboard.ChatID(id))
-	if err != nil {
-		return err
-	}
-	if !chat.Party(claims.Person()) && !claims.Role.Supervises() {
-		return &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
 	}
 	list, err := s.router.History(r.Context(), claims.Org, chat.ID, before, n)
 	if err == nil {
 		s.writeJSON(w, http.StatusOK, list)
 	}
 	return err
+}
+
+// chatPage is which part of a chat a request is for, {id} with before and n, once it is
+// certain that the person may read the chat. To others it is not there.
+func (s *Server) chatPage(r *http.Request, claims Claims, what string) (chat routing.Chat, before int64, n int, err error) {
+	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
+	if err != nil || id <= 0 {
+		return chat, 0, 0, switchboard.Invalid("id", "a chat's id")
+	}
+	if before, n, err = page(r, what); err != nil {
+		return chat, 0, 0, err
+	}
+	if chat, err = s.router.Find(r.Context(), claims.Org, switchboard.ChatID(id)); err != nil {
+		return chat, 0, 0, err
+	}
+	if !chat.Party(claims.Person()) && !claims.Role.Supervises() {
+		return chat, 0, 0, &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
+	}
+	return chat, before, n, nil
 }

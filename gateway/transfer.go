@@ -3,10 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"unicode/utf8"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -123,20 +120,9 @@ func (s *Server) getNotes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
-	if err != nil || id <= 0 {
-		return switchboard.Invalid("id", "a chat's id")
-	}
-	before, n, err := page(r, "a note's seq")
+	chat, before, n, err := s.chatPage(r, claims, "a note's seq")
 	if err != nil {
 		return err
-	}
-	chat, err := s.router.Find(r.Context(), claims.Org, switchboard.ChatID(id))
-	if err != nil {
-		return err
-	}
-	if !chat.Party(claims.Person()) && !claims.Role.Supervises() {
-		return &switchboard.Error{Code: switchboard.CodeNotFound, Field: "chat", Message: "no such chat"}
 	}
 	list, err := s.router.Notes(r.Context(), claims.Org, chat.ID, before, n)
 	if err == nil {
