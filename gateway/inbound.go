@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -132,14 +133,34 @@ func (s *Server) repair(ctx context.Context, p presence.Partition) {
 		return true
 	})
 	s.board.reload(p)
+	for try := 0; len(people) > 0 && try < repairTries; try++ {
+		if try > 0 { // a store that has just come back refuses some
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+		}
+		people = s.repairSome(ctx, people)
+	}
+}
+
+// repairTries bounds how often a person is read again whom the store refused: one who
+// is passed over would not learn of a chat until they reconnect.
+const repairTries = 5
+
+// repairSome repairs people and returns those whose state could not be read.
+func (s *Server) repairSome(ctx context.Context, people []edge) (left []edge) {
 	for _, e := range people {
 		if ctx.Err() != nil {
-			return
+			return left
 		}
 		if err := s.repairOne(ctx, e); err != nil {
 			s.log.Warn("a person's state could not be read after a gap", "person", e.person, "err", err)
+			left = append(left, e)
 		}
 	}
+	return left
 }
 
 // repairOne brings one person's sockets up to date by reading again.
