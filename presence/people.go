@@ -268,6 +268,12 @@ func (r *Registry) StartLeg(ctx context.Context, org switchboard.OrgID, op switc
 	if err != nil {
 		return err
 	}
+	return reported(reply, "the operator holds 16 calls already")
+}
+
+// reported is what the answer to a report of work, a call's leg or an outside one,
+// means to who reported it (scripts call and task); full is said when it is too much.
+func reported(reply Reply, full string) error {
 	switch reply.Status {
 	case "GONE":
 		return switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
@@ -276,7 +282,7 @@ func (r *Registry) StartLeg(ctx context.Context, org switchboard.OrgID, op switc
 	case "LEAVING":
 		return switchboard.Errorc(switchboard.CodeLeaving, "the operator is being signed out and takes no new work")
 	case "FULL":
-		return switchboard.Errorc(switchboard.CodeConflict, "the operator holds 16 calls already")
+		return switchboard.Errorc(switchboard.CodeConflict, full)
 	}
 	return nil
 }
@@ -290,8 +296,5 @@ func (r *Registry) EndCall(ctx context.Context, org switchboard.OrgID, op switch
 	if err != nil {
 		return err
 	}
-	if reply.Status == "GONE" {
-		return switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
-	}
-	return nil
+	return reported(reply, "")
 }

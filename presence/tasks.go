@@ -34,17 +34,7 @@ func (r *Registry) StartTask(ctx context.Context, org switchboard.OrgID, op swit
 	if err != nil {
 		return err
 	}
-	switch reply.Status {
-	case "GONE":
-		return switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
-	case "OFFLINE":
-		return switchboard.Errorc(switchboard.CodeConflict, "the operator is not signed in")
-	case "LEAVING":
-		return switchboard.Errorc(switchboard.CodeLeaving, "the operator is being signed out and takes no new work")
-	case "FULL":
-		return switchboard.Errorc(switchboard.CodeConflict, "the operator holds 64 pieces of work already")
-	}
-	return nil
+	return reported(reply, "the operator holds 64 pieces of work already")
 }
 
 // EndTask ends a piece of outside work; ending one that is not there is fine.
@@ -54,8 +44,8 @@ func (r *Registry) EndTask(ctx context.Context, org switchboard.OrgID, op switch
 		return switchboard.Invalid("id", "1 to 64 characters of A-Z a-z 0-9 . _ -")
 	}
 	reply, err := r.Call(ctx, org, scriptTask, nil, int64(op), id, 0, "")
-	if err == nil && reply.Status == "GONE" {
-		err = switchboard.Errorc(switchboard.CodeNotFound, "no such operator")
+	if err != nil {
+		return err
 	}
-	return err
+	return reported(reply, "")
 }
