@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -121,7 +122,8 @@ func TestReloadsAndFlappingWithinTheGraceAreNoEvents(t *testing.T) {
 	ops, tokens, socks := cl.crowdOf(people)
 	watcher := cl.hello(cl.nodes[1], cl.token(cl.operator("Boss", switchboard.RoleSupervisor, 0)), `,"watch":["operators"]`)
 	watcher.kind("presence")
-	poll(t, "the board has said all", 15*time.Second, func() bool { n := watcher.count(); time.Sleep(2 * boardEvery); return watcher.count() == n })
+	truth := cl.truth(func(switchboard.OperatorView) bool { return true })
+	poll(t, "the board has said all", 15*time.Second, func() bool { return maps.Equal(watcher.screen(), truth) })
 	told, heard, held := cl.told(), watcher.count(), holder.count()
 
 	var wg sync.WaitGroup
