@@ -214,7 +214,7 @@ func TestChaosOfTheStore(t *testing.T) {
 		}},
 		{"F20 the scripts are gone", func(ctx context.Context) error {
 			for range 10 {
-				if err := rdb.ScriptFlush(ctx).Err(); err != nil {
+				if err := rdb.FunctionFlush(ctx).Err(); err != nil {
 					return err
 				}
 				pause(ctx, 100*time.Millisecond)

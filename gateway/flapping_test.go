@@ -355,7 +355,7 @@ type work struct {
 func storeWork(t *testing.T) (w work) {
 	t.Helper()
 	rdb := redistest.Client(t, redisOptions)
-	w.calls = infoOf(t, rdb, "commandstats", "cmdstat_evalsha:calls=", ",")
+	w.calls = infoOf(t, rdb, "commandstats", "cmdstat_fcall:calls=", ",")
 	text, err := rdb.Info(context.Background(), "cpu").Result()
 	if err != nil {
 		t.Fatal(err)

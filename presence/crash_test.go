@@ -24,7 +24,7 @@ type dying struct {
 	after   bool  // the step is still carried out
 	step    atomic.Int64
 	dead    atomic.Bool
-	scripts map[string]bool // hashes of the steps that count
+	scripts map[string]bool // functions of the steps that count
 }
 
 func (d *dying) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -72,7 +72,7 @@ func (s *site) dyingNode(d *dying, steps ...*Script) *Registry {
 	s.must(err)
 	d.scripts = map[string]bool{}
 	for _, sc := range steps {
-		d.scripts[sc.signed(false, s.reg.ids.of(s.reg.Partition(s.org).Tag)).sha] = true
+		d.scripts[sc.function(libraryOf(false).name)] = true
 	}
 	return reg
 }

@@ -18,28 +18,32 @@ import (
 // Replication is asynchronous: a failover may lose acknowledged writes, and
 // what was lost must be asserted again by the nodes that hold it (rollback.go).
 // A counter that goes back shows a loss only to who calls before others have
-// raised it again. So the detector is the server itself: every script's text
-// carries the identity of the server that this node has looked at, and with it
-// its hash does. On any other server, or on the same one after it was demoted
-// and promoted again, the hash is unknown: the answer is NOSCRIPT, nothing was
-// written, and the node looks before it loads. The check costs nothing at rest
-// and leaves no window.
+// raised it again. So the detector is the server itself: every call carries the
+// identity of the server that this node has looked at, behind its arguments for a
+// function (library.go), in the text and so in the hash of a script. A server knows
+// its identity, or that text, from a node that looked: in its memory only, which no
+// replica gets, no restart keeps and no full copy from another master spares. On any
+// other server the call is refused, nothing was written, and the node looks before it
+// loads. The check costs nothing at rest and leaves no window: a server that was a
+// replica for so short a time that nothing was copied has lost nothing, and who had
+// written on the other one meanwhile knows that one's identity.
 
 // identities are the servers this registry has looked at.
 type identities struct {
-	mu     sync.Mutex
-	byTag  map[string]string // partition tag -> identity of its server
-	loaded map[string]bool   // identities whose scripts were loaded by us
-	gens   map[string]int64  // partition tag -> generation last seen
-	turn   map[string]chan struct{}
-	copies map[string]bool      // tags whose server has had replicas
-	alone  map[string]time.Time // tags whose server confirms nothing, and since when
-	spare  map[string]time.Time // tags whose server was away: nobody's grace ends before
-	swept  map[string]time.Time // tags that this node has swept, and when it last did
+	mu        sync.Mutex
+	byTag     map[string]string // partition tag -> identity of its server
+	loaded    map[string]bool   // identities whose scripts were loaded by us
+	functions map[string]bool   // those that have our library
+	gens      map[string]int64  // partition tag -> generation last seen
+	turn      map[string]chan struct{}
+	copies    map[string]bool      // tags whose server has had replicas
+	alone     map[string]time.Time // tags whose server confirms nothing, and since when
+	spare     map[string]time.Time // tags whose server was away: nobody's grace ends before
+	swept     map[string]time.Time // tags that this node has swept, and when it last did
 }
 
 func newIdentities() identities {
-	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}, swept: map[string]time.Time{}}
+	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, functions: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}, swept: map[string]time.Time{}}
 }
 
 // tagOf returns the hash tag of a key of ours.
@@ -50,9 +54,17 @@ func tagOf(key string) string {
 }
 
 func (ids *identities) of(tag string) string {
+	identity, _ := ids.server(tag)
+	return identity
+}
+
+// server returns the identity of a tag's server, "" when nobody has looked yet, and
+// whether it has our functions.
+func (ids *identities) server(tag string) (identity string, functions bool) {
 	ids.mu.Lock()
 	defer ids.mu.Unlock()
-	return ids.byTag[tag]
+	identity = ids.byTag[tag]
+	return identity, ids.functions[identity]
 }
 
 // look finds out which server a partition is on, raises the partition's
@@ -85,7 +97,7 @@ func (r *Registry) look(ctx context.Context, tag, stale string) error {
 	}
 	defer conn.Close()
 	meta := prefix + "{" + tag + "}:meta"
-	list, err := conn.Eval(ctx, source("adopt"), []string{meta, prefix + "{" + tag + "}:live"}, r.publish(), adoptHold.Milliseconds(), r.known(tag)).Slice()
+	list, err := conn.Eval(ctx, source("adopt"), []string{meta, prefix + "{" + tag + "}:live"}, r.publish(), adoptHold.Milliseconds(), r.known(tag), libraryOf(r.cluster).name).Slice()
 	if err != nil {
 		return r.storeError("look", err)
 	}
@@ -97,7 +109,7 @@ func (r *Registry) look(ctx context.Context, tag, stale string) error {
 	if err != nil {
 		return fmt.Errorf("adopt: generation %v: %w", list[1], err)
 	}
-	if err := r.loadScripts(ctx, conn, identity, identity == stale); err != nil {
+	if err := r.loadScripts(ctx, conn, tag, identity, identity == stale); err != nil {
 		return err
 	}
 	ids.mu.Lock()
@@ -112,16 +124,24 @@ func (r *Registry) look(ctx context.Context, tag, stale string) error {
 	return nil
 }
 
-// loadScripts puts every script, signed for the server, on it. force loads them
-// although we have done so before (SCRIPT FLUSH).
-func (r *Registry) loadScripts(ctx context.Context, conn *redis.Conn, identity string, force bool) error {
+// loadScripts puts the library on the server, or else every script, signed for it.
+// force does it although we have done so before (FUNCTION FLUSH, SCRIPT FLUSH).
+func (r *Registry) loadScripts(ctx context.Context, conn *redis.Conn, tag, identity string, force bool) error {
 	r.ids.mu.Lock()
 	done := r.ids.loaded[identity]
 	r.ids.mu.Unlock()
 	if done && !force {
 		return nil
 	}
-	for some := range slices.Chunk(allScripts, 2) { // the demo store compiles slowly, and each write has a deadline
+	functions := false
+	if identity != "demo" {
+		var err error
+		if functions, err = r.loadLibrary(ctx, conn, tag, identity); err != nil {
+			return r.storeError("load library", err)
+		}
+	}
+	single := slices.DeleteFunc(slices.Clone(allScripts), func(s *Script) bool { return functions && s.inLibrary })
+	for some := range slices.Chunk(single, 2) { // the demo store compiles slowly, and each write has a deadline
 		pipe := conn.Pipeline()
 		for _, s := range some {
 			pipe.ScriptLoad(ctx, s.signed(r.cluster, identity).text)
@@ -132,6 +152,7 @@ func (r *Registry) loadScripts(ctx context.Context, conn *redis.Conn, identity s
 	}
 	r.ids.mu.Lock()
 	r.ids.loaded[identity] = true
+	r.ids.functions[identity] = functions
 	r.ids.mu.Unlock()
 	return nil
 }

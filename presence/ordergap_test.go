@@ -14,9 +14,9 @@ import (
 
 // before does something once, just before a client sends a script.
 type before struct {
-	hash string
-	once sync.Once
-	do   func()
+	function string
+	once     sync.Once
+	do       func()
 }
 
 func (b *before) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -25,7 +25,7 @@ func (b *before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 }
 func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if slices.Contains(cmd.Args(), any(b.hash)) {
+		if slices.Contains(cmd.Args(), any(b.function)) {
 			b.once.Do(b.do)
 		}
 		return next(ctx, cmd)
@@ -40,7 +40,7 @@ func TestOrderByTeamMeetsWhoCameWhileItWasBeingWritten(t *testing.T) {
 	s.must(s.reg.AddOperators(s.ctx, s.org, []NewOperator{{ID: 1, Name: "Mina", Teams: []switchboard.TeamID{7}}}))
 	rdb := redis.NewClient(redisOptions)
 	t.Cleanup(func() { s.must(rdb.Close()) })
-	rdb.AddHook(&before{hash: scriptOrder.signed(false, s.reg.ids.of(s.reg.Partition(s.org).Tag)).sha, do: func() { s.enter(s.reg, 1) }})
+	rdb.AddHook(&before{function: scriptOrder.function(libraryOf(false).name), do: func() { s.enter(s.reg, 1) }})
 	orders, err := Open(s.ctx, rdb, Config{Admin: true})
 	s.must(err)
 	s.must(orders.NewOrder(s.ctx, s.org, OrderSpec{ID: 1, Teams: []switchboard.TeamID{7}, By: "test"}))

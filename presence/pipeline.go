@@ -52,7 +52,7 @@ type lane struct {
 
 // ask is one call that waits for its turn or its answer.
 type ask struct {
-	sha   string
+	what  sent
 	keys  []string
 	args  []any
 	since time.Time     // when it came
@@ -91,12 +91,12 @@ var errBusy = &switchboard.Error{Code: switchboard.CodeUnavailable, RetryAfter: 
 var errAway = &switchboard.Error{Code: switchboard.CodeUnavailable, RetryAfter: retryAfter,
 	Message: "the store is away; try again"}
 
-// call sends one EVALSHA and waits for its answer or for ctx. When ctx ends
+// call sends one call and waits for its answer or for ctx. When ctx ends
 // first the call may or may not have been carried out, unless it still waited.
 // shed: the call may be refused because others wait too long already.
-func (l *lane) call(ctx context.Context, sha string, keys []string, args []any, shed bool) (any, error) {
+func (l *lane) call(ctx context.Context, what sent, keys []string, args []any, shed bool) (any, error) {
 	now := time.Now()
-	a := &ask{sha: sha, keys: keys, args: args, since: now, out: make(chan answer, 1), lead: make(chan struct{}, 1)}
+	a := &ask{what: what, keys: keys, args: args, since: now, out: make(chan answer, 1), lead: make(chan struct{}, 1)}
 	l.mu.Lock()
 	switch {
 	case !l.breaker.allow(now):
@@ -193,11 +193,11 @@ func (l *lane) fly(batch []*ask) {
 	l.r.metrics.batch.Observe(float64(len(batch)))
 	cmds := make([]*redis.Cmd, len(batch))
 	if len(batch) == 1 {
-		cmds[0] = l.r.rdb.EvalSha(ctx, batch[0].sha, batch[0].keys, batch[0].args...)
+		cmds[0] = batch[0].what.on(ctx, l.r.rdb, batch[0].keys, batch[0].args)
 	} else {
 		pipe := l.r.rdb.Pipeline()
 		for i, a := range batch {
-			cmds[i] = pipe.EvalSha(ctx, a.sha, a.keys, a.args...)
+			cmds[i] = a.what.on(ctx, pipe, a.keys, a.args)
 		}
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}

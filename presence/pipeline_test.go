@@ -87,7 +87,7 @@ func TestFlushedScriptsAreLoadedAgainUnderLoad(t *testing.T) {
 	}
 	for range 20 {
 		before := calls.Load()
-		s.must(rdb.ScriptFlush(s.ctx).Err())
+		s.must(rdb.FunctionFlush(s.ctx).Err())
 		for calls.Load() < before+100 {
 			time.Sleep(time.Millisecond)
 		}

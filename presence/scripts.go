@@ -28,10 +28,13 @@ func source(name string) string {
 	return string(b)
 }
 
-// Script is one transition in Redis. It is sent by its hash, which holds for one
-// server only: identity.go says why and loads the text where it is unknown.
+// Script is one transition in Redis. It is called as a function of a library
+// (library.go), or by its hash where there are no functions. Either holds for one server
+// only: identity.go says why and loads the text where it is unknown.
 type Script struct {
 	name           string
+	scopes         []string // preludes, and the script's own text
+	inLibrary      bool
 	plain, sharded string
 	sheddable      bool
 
@@ -104,8 +107,9 @@ func names(text string) map[string]bool {
 // those before it declare. Texts that begin with Prelude() belong to a ledger call
 // (Registry.Call).
 func NewScript(name string, texts ...string) *Script {
-	src := nest(strings.Join(texts, scope))
-	s := &Script{name: name, plain: src, sharded: strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'"), by: map[string]signed{}}
+	joined := strings.Join(texts, scope)
+	src := nest(joined)
+	s := &Script{name: name, scopes: strings.Split(joined, scope), plain: src, sharded: strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'"), by: map[string]signed{}}
 	allScripts = append(allScripts, s)
 	return s
 }
@@ -116,6 +120,25 @@ func NewScript(name string, texts ...string) *Script {
 func (s *Script) Sheddable() *Script {
 	s.sheddable = true
 	return s
+}
+
+// sent is how a script is called on one server: by its hash, or, with the server's
+// identity behind the arguments, as a function.
+type sent struct{ name, identity string }
+
+func (s sent) on(ctx context.Context, c redis.Cmdable, keys []string, args []any) *redis.Cmd {
+	if s.identity == "" {
+		return c.EvalSha(ctx, s.name, keys, args...)
+	}
+	return c.FCall(ctx, s.name, keys, append(args, s.identity)...)
+}
+
+// sent returns how a script is called on the server of an identity.
+func (r *Registry) sent(s *Script, identity string, functions bool) sent {
+	if functions && s.inLibrary {
+		return sent{s.function(libraryOf(r.cluster).name), identity}
+	}
+	return sent{name: s.signed(r.cluster, identity).sha}
 }
 
 // signed returns the script as it is sent to the server of an identity.
@@ -240,7 +263,7 @@ func (r *Registry) run(ctx context.Context, org switchboard.OrgID, p Partition, 
 	if err := r.enterPartition(ctx, p, inc); err != nil {
 		return Reply{}, err
 	}
-	argv := make([]any, 0, 2+len(args))
+	argv := make([]any, 0, 3+len(args)) // one for the server's identity
 	argv = append(argv, int64(org), inc)
 	argv = append(argv, args...)
 	raw, err := r.eval(ctx, s, keys, argv...)
@@ -272,24 +295,31 @@ func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...a
 	r.metrics.calls.Inc()
 	tag := tagOf(keys[0])
 	for attempt := 0; ; attempt++ {
-		identity := r.ids.of(tag)
+		identity, functions := r.ids.server(tag)
 		if identity == "" {
 			if err := r.look(ctx, tag, ""); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		raw, err := r.lane(tag).call(ctx, s.signed(r.cluster, identity).sha, keys, args, s.sheddable)
+		raw, err := r.lane(tag).call(ctx, r.sent(s, identity, functions), keys, args, s.sheddable)
 		if err == nil || errors.Is(err, redis.Nil) {
 			return raw, nil
 		}
-		if attempt > 3 || !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		if attempt > 3 || !unknown(err) {
 			return nil, r.storeError(s.name, err)
 		}
 		if err := r.look(ctx, tag, identity); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// unknown: the server does not know the script, or not that it is the server we mean.
+// Nothing was written.
+func unknown(err error) bool {
+	text := err.Error()
+	return redis.HasErrorPrefix(err, "NOSCRIPT") || strings.Contains(text, "STRANGER") || strings.Contains(text, "Function not found")
 }
 
 // storeError: a script that fails by itself is a bug; all else is a store that
@@ -303,7 +333,7 @@ func (r *Registry) storeError(what string, err error) error {
 		return err
 	}
 	text := err.Error()
-	if strings.Contains(text, "user_script") || strings.Contains(text, "ERR Error") {
+	if strings.Contains(text, "user_script") || strings.Contains(text, "user_function") || strings.Contains(text, "ERR Error") {
 		return switchboard.Wrap(switchboard.CodeInternal, "a script failed", fmt.Errorf("%s: %w", what, err))
 	}
 	e := switchboard.Wrap(switchboard.CodeUnavailable, "the store does not answer; try again", fmt.Errorf("%s: %w", what, err))

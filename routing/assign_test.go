@@ -126,7 +126,7 @@ func TestAssignOneWinnerOfEachRaceForAChat(t *testing.T) {
 // be, and is then withdrawn (an offer) in the order's own step.
 func TestAssignNeverAfterALogoutWasAsked(t *testing.T) {
 	d := newDesk(t)
-	n := races(t, 10_000)
+	n := races(t, 2_000)
 	d.operators(1, 1, 3)
 	for i := range n {
 		v := switchboard.VisitorPerson(fmt.Sprintf("r%d", i))

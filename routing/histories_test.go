@@ -35,7 +35,7 @@ func (l *lossy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
 		for _, c := range cmds { // a script the server does not know was not carried out
-			if c.Name() != "evalsha" || c.Err() != nil {
+			if c.Name() != "fcall" || c.Err() != nil {
 				return err
 			}
 		}

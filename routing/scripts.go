@@ -23,7 +23,7 @@ func matching(names ...string) *presence.Script {
 	for _, name := range names {
 		texts = append(texts, source(name))
 	}
-	return presence.NewScript(names[len(names)-1], texts...)
+	return presence.NewScript("chat "+names[len(names)-1], texts...)
 }
 
 var (
@@ -62,12 +62,12 @@ var (
 	scriptStay     = matching("people", "stay")
 	scriptJoin     = matching("people", "join")
 	scriptPart     = matching("people", "part")
-	scriptNote     = presence.NewScript("note", source("note"))
+	scriptNote     = presence.NewScript("chat note", source("note"))
 
-	scriptOffline     = presence.NewScript("offline", presence.Prelude(), source("offline"))
-	scriptOfflineDone = presence.NewScript("offline done", presence.Prelude(), source("offlinedone"))
+	scriptOffline     = presence.NewScript("chat offline", presence.Prelude(), source("offline"))
+	scriptOfflineDone = presence.NewScript("chat offline done", presence.Prelude(), source("offlinedone"))
 
 	scriptNumber = presence.NewScript("chat number", source("number"))
-	scriptAppend = presence.NewScript("append", source("append")).Sheddable()
-	scriptMark   = presence.NewScript("mark", source("mark")).Sheddable()
+	scriptAppend = presence.NewScript("chat append", source("append")).Sheddable()
+	scriptMark   = presence.NewScript("chat mark", source("mark")).Sheddable()
 )

@@ -129,7 +129,7 @@ func (d *desks) assign(ctx context.Context, out *routedOrg) error {
 		return err
 	}
 	out.took, out.processor = time.Since(began), cpu(d.s.server.Pid())-used
-	if out.runs, out.micros, out.batch, err = d.s.evalsha(ctx); err != nil {
+	if out.runs, out.micros, out.batch, err = d.s.scripts(ctx, "fcall"); err != nil {
 		return err
 	}
 	after, err := d.rt.Waiting(ctx, d.people.org)
@@ -180,16 +180,16 @@ func (s *site) logged(ctx context.Context, keys string, do func() error) (ms []f
 		return nil, err
 	}
 	for _, e := range entries {
-		if len(e.Args) > 2 && strings.EqualFold(e.Args[0], "evalsha") && e.Args[2] == keys {
+		if len(e.Args) > 2 && strings.EqualFold(e.Args[0], "fcall") && e.Args[2] == keys {
 			ms = append(ms, float64(e.Duration.Microseconds())/1000)
 		}
 	}
 	return ms, s.rdb.Do(ctx, "slowlog", "reset").Err()
 }
 
-// evalsha returns how often EVALSHA ran since the statistics were reset, for how
-// many µs, and how many ms the 99th of a hundred took.
-func (s *site) evalsha(ctx context.Context) (runs, micros, p99 float64, err error) {
+// scripts returns how often a command that runs a script was called since the
+// statistics were reset, for how many µs, and how many ms the 99th of a hundred took.
+func (s *site) scripts(ctx context.Context, command string) (runs, micros, p99 float64, err error) {
 	p99 = math.NaN()
 	for _, section := range []string{"commandstats", "latencystats"} {
 		info, err := s.rdb.Info(ctx, section).Result()
@@ -197,12 +197,12 @@ func (s *site) evalsha(ctx context.Context) (runs, micros, p99 float64, err erro
 			return 0, 0, 0, err
 		}
 		for line := range strings.Lines(info) {
-			if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
+			if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
 				if _, err := fmt.Sscanf(rest, "%g,usec=%g", &runs, &micros); err != nil {
 					return 0, 0, 0, fmt.Errorf("commandstats: %q: %w", line, err)
 				}
 			}
-			if _, rest, ok := strings.Cut(line, "latency_percentiles_usec_evalsha:"); ok {
+			if _, rest, ok := strings.Cut(line, "latency_percentiles_usec_"+command+":"); ok {
 				_, rest, _ = strings.Cut(rest, "p99=")
 				if _, err := fmt.Sscanf(rest, "%g", &p99); err != nil {
 					return 0, 0, 0, fmt.Errorf("latencystats: %q: %w", line, err)
@@ -274,7 +274,7 @@ return redis.call('PUBLISH', 'bench', a .. b)`},
 			return out, err
 		}
 		took := time.Since(began)
-		runs, micros, _, err := s.evalsha(ctx)
+		runs, micros, _, err := s.scripts(ctx, "evalsha")
 		if err != nil {
 			return out, err
 		}

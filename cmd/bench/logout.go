@@ -289,7 +289,7 @@ func (s *site) watchSlow(ctx context.Context) error {
 func (s *site) slowest(ctx context.Context) (ms float64, err error) {
 	all, err := s.rdb.SlowLogGet(ctx, 10_000).Result()
 	for _, one := range all {
-		if len(one.Args) > 0 && strings.EqualFold(one.Args[0], "evalsha") {
+		if len(one.Args) > 0 && strings.EqualFold(one.Args[0], "fcall") {
 			ms = max(ms, float64(one.Duration.Microseconds())/1000)
 		}
 		if os.Getenv("SLOW") != "" && one.Duration > time.Millisecond {

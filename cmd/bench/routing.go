@@ -13,7 +13,7 @@ import (
 // routed: how many chats a second are given to operators out of a long queue, and
 // how long Redis takes for one decision among few operators and among many.
 //
-// Times are Redis's own: of a round, what its SLOWLOG has of each EVALSHA; of the
+// Times are Redis's own: of a round, what its SLOWLOG has of each FCALL; of the
 // queue, its latency statistics. Both count all that a script calls and nothing of
 // the network. All visitors and operators are connected to this process, so every
 // assignment is told to both; nobody subscribes, in the floor neither.

@@ -1,7 +1,7 @@
 -- adopt: which server is this, and is it the one the partition was written on?
 -- (sent as EVAL on one connection by identity.go, which then loads the others)
 -- KEYS 1 meta; 2 live   ARGV 1 PUBLISH | SPUBLISH; 2 ms in which nobody is matched after a rise;
---   3 the generation that the caller knows, 0 for none
+--   3 the generation that the caller knows, 0 for none; 4 the library that it will call (library.go)
 -- Returns {identity, gen, '1' when gen was raised here, connected replicas}
 -- Stays true: gen is never used twice, not even after the store was emptied: it
 --   is at least the seconds since 2025. A partition on a server that it was not
@@ -18,10 +18,11 @@ if whole then -- the demo store has no replication and no such answer in scripts
     copies = string.match(repl, 'connected_slaves:(%d+)') or '0'
   end
 end
-local m = redis.call('HMGET', KEYS[1], 'gen', 'srv')
-if m[1] and m[2] == server then return {server, m[1], '0', copies} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('HSET', KEYS[1], 'lib:' .. ARGV[4], string.format('%.0f', now))
+local m = redis.call('HMGET', KEYS[1], 'gen', 'srv')
+if m[1] and m[2] == server then return {server, m[1], '0', copies} end
 local known = m[1] or ARGV[3] ~= '0'
 local gen = math.max((tonumber(m[1]) or 0) + 1, ARGV[3] + 1, clock[1] - 1735689600)
 gen = string.format('%.0f', gen)

@@ -15,7 +15,9 @@
 --   auto   times of the automatic changes of the last minute; flap: 1, one was refused
 --   why    reason of the present intent
 local AWAY, DEPTH, AUTO, MINUTE = 'Away', 8, 6, 60000
+-- each run:
 local seen, notes = {}, {} -- by operator: intent when the script began; who changes it and why
+-- once:
 
 function intents.open(rec) seen[rec.id] = rec.intent end
 -- note says who changes an operator in this step, and why; nobody: it is derived.

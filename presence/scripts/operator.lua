@@ -13,6 +13,7 @@
 --             are at work without being free; an order's leaving
 --             operator is out in the very step that ends the last work that keeps;
 --             times are Redis milliseconds.
+-- each run:
 local META, LIVE, DEAF, IQ, DUE, OWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ORG, OP, LINK, FREE, QUEUE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local CHAT, TEAM, VIS, ORDER, AUDIT, HISTORY = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[#KEYS]
@@ -24,13 +25,16 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local head = redis.call('HMGET', META, 'gen', 'ctr', 'hold')
 local GEN, CTR, WAKE, HOLD = head[1] or '1', head[2] or '0', '0', tonumber(head[3] or '0')
 local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
+-- once:
 -- A group's members stand in one score band of 2^44 in free and in queue, so
 -- that both are one key for the whole organization (presence/keys.go says why).
 -- In a band of free: LATE (bit 43) for who was found deaf, BUSY (bit 42) for who
 -- is not idle, LOAD (bits 35..42) for the units held, turns (bits 0..34).
 local BAND, LATE, BUSY, LOAD = 17592186044416, 8796093022208, 4398046511104, 34359738368
 
+-- each run:
 local digits = {} -- by -n: the store in memory would make room for all positive ones below
+-- once:
 local function int(n) -- formatting a number costs as much as a command
   local s = digits[-n]
   if not s then
@@ -41,7 +45,9 @@ local function int(n) -- formatting a number costs as much as a command
 end
 -- What a step tells, and the turns it takes, are sent and counted once, when it
 -- replies: every return of a script is a reply.
+-- each run:
 local boxes, posts, casts, waits, turns, turn0 = {}, {}, {}, false, 0, 0
+-- once:
 local send
 local function reply(status, ...)
   send()
@@ -56,7 +62,9 @@ local function put(key, field, value) redis.call('HSET', key, field, cjson.encod
 -- of two copies is the later one (routing/scripts/restore.lua). encoded returns a
 -- chat's JSON: what was stored, unless the chat has another revision by now. So no
 -- field may change between putChat and a frame that carries the record.
+-- each run:
 local written = {}
+-- once:
 local function putChat(c)
   c.rev = (c.rev or 0) + 1
   local raw = cjson.encode(c)
@@ -75,7 +83,9 @@ end
 
 -- linkOf and setLink are the only ways to link: a person's incarnations, "-" in
 -- grace, or false.
+-- each run:
 local links = {}
+-- once:
 local function linkOf(person)
   local link = links[person]
   if link == nil then
@@ -149,7 +159,9 @@ send = function()
   end
 end
 
+-- each run:
 local teams = {}
+-- once:
 local function team(id)
   id = tostring(id)
   if teams[id] == nil then teams[id] = get(TEAM, id) or false end
@@ -298,7 +310,9 @@ local function same(a, b)
   return true
 end
 
+-- each run:
 local before = {} -- how each opened operator looked when the script began
+-- once:
 local function open(id)
   local rec = get(OP, id)
   if not rec then return nil end

@@ -7,8 +7,10 @@
 -- Stays true  a chat is taken only from 'waiting', by an operator for whom fit()
 --             and meets() hold in this step; every offer has a deadline; of two
 --             chats that one operator could take, the one of lower rank is given.
+-- each run:
 local NONCE = ARGV[3]
 local DECIDED = KEYS[17]
+-- once:
 
 local function visitorOf(c)
   local v = c.info or {}
@@ -158,7 +160,9 @@ local function activate(c, rec, token)
   end
 end
 
+-- each run:
 local deaf = {}
+-- once:
 local function hears(op) -- an edge on a live incarnation that hears this partition
   for i in string.gmatch(linkOf('o' .. op) or '', '%d+') do
     if deaf[i] == nil then deaf[i] = redis.call('SISMEMBER', DEAF, i) end
