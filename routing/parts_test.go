@@ -85,6 +85,9 @@ func TestConsultAndHandOver(t *testing.T) {
 	d.accept(op, c.ID, token)
 	d.role(c.ID, 2, switchboard.RoleConsult)
 	d.check()
+	if _, err := d.reg.SetStatus(d.ctx, d.org, 2, presence.StatusChange{Status: switchboard.StatusBreak, Source: "operator", When: presence.WhenAfterWork}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := d.rt.Append(d.ctx, d.org, Draft{From: "o2", Name: "", Chat: c.ID, Cmid: "m", Text: "hello visitor"}); switchboard.CodeOf(err) != switchboard.CodeForbidden {
 		t.Errorf("who is consulted writes to the visitor: %v", err)
 	}
@@ -108,6 +111,9 @@ func TestConsultAndHandOver(t *testing.T) {
 	d.role(c.ID, 2, switchboard.RoleConsult)
 	if _, err := d.rt.Close(d.ctx, d.org, "o2", false, full.ID, "done"); err != nil {
 		t.Fatal(err)
+	}
+	if op := d.operator(2); op.Intent != switchboard.StatusAvailable || op.Pending == nil { // S-1: a part is work too
+		t.Errorf("while consulted: %s, pending %v", op.Intent, op.Pending)
 	}
 	if out := d.move(Transfer{Chat: c.ID, By: 1, Operator: 2}); out.Outcome != TransferMoved {
 		t.Errorf("%+v", out)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/presence"
 )
@@ -343,4 +345,33 @@ func TestVisitorOfAChatThatComesBack(t *testing.T) {
 	d.ring()
 	d.holds("the visitor is gone", c.ID, switchboard.ChatParked, 0)
 	d.check()
+}
+
+// A line of hundreds whose visitors are asked, or who were declined by all who are free,
+// does not hide the one behind them who can be served at once. (Red without goOn.)
+func TestAChatBehindHundredsThatNobodyMayHaveIsFound(t *testing.T) {
+	d := newDesk(t)
+	d.set(presence.Team{Name: "Everyone", Gone: presence.GoneAsk, OfferMS: 600_000, Timers: presence.Timers{StillAfterMS: 60_000, StillMS: 600_000}})
+	const silent = 600
+	for i := range silent {
+		d.start(fmt.Sprint("s", i))
+	}
+	d.warp(61 * time.Second)
+	d.operators(1, 1, 9)
+	d.match()
+	fresh := d.start("fresh")
+	d.match()
+	d.holds("behind those who are asked", fresh.ID, switchboard.ChatOffered, 1)
+	for _, at := range []int{0, silent - 1} {
+		if c := mustOpen(t, d, switchboard.VisitorPerson(fmt.Sprint("s", at))); c.State != switchboard.ChatWaiting || c.Still == 0 {
+			t.Errorf("silent %d: %+v", at, c)
+		}
+	}
+	d.write("vs599", mustOpen(t, d, "vs599").ID, "I am")
+	d.match()
+	d.holds("the last of them answers", mustOpen(t, d, "vs599").ID, switchboard.ChatOffered, 1)
+	d.check()
+	if left, err := d.rdb.HGet(d.ctx, d.reg.Partition(d.org).Key(d.org, "org"), "scan").Result(); err != redis.Nil {
+		t.Errorf("a scan that has come to its end is kept: %q, %v", left, err)
+	}
 }

@@ -205,14 +205,14 @@ end
 -- nap makes a person Away of whom every connection is idle and who has no work.
 function intents.nap(rec)
   local link, n = linkOf('o' .. int(rec.id)), tally(rec)
-  if rec.idle and link and link ~= '-' and n.chat + n.call + n.other == 0 and idleAfter() > 0 and not awake(rec, link) then
+  if rec.idle and link and link ~= '-' and not busy(n) and idleAfter() > 0 and not awake(rec, link) then
     intents.cover(rec, AWAY, 'idle')
   end
 end
 
 -- follow is what work and connections do to an intent; settle calls it.
 function intents.follow(rec, link, n)
-  if rec.pend and n.chat + n.call + n.other == 0 then
+  if rec.pend and not busy(n) then
     local p = rec.pend
     rec.pend = nil
     if intents.choose(rec, p, 'applied ' .. p.i) == 'OK' then pending(rec, 'applied', p, p.b)
@@ -223,11 +223,11 @@ function intents.follow(rec, link, n)
     if not string.find(',' .. (link or '') .. ',', ',' .. i .. ',', 1, true) then intents.doze(rec, i, false) end
   end
   if rec.intent == AWAY and covered(rec) then
-    if n.chat + n.call + n.other > 0 or awake(rec, link) then
+    if busy(n) or awake(rec, link) then
       if budget(rec) then intents.uncover(rec, 'system', '', 'active again')
       else redis.call('ZADD', DUE, 'NX', int(NOW + MINUTE), rest(rec)) end
     end
-  elseif rec.idle and takes(rec) and n.chat + n.call + n.other == 0 and idleAfter() > 0 then
+  elseif rec.idle and takes(rec) and not busy(n) and idleAfter() > 0 then
     redis.call('ZADD', DUE, 'NX', int(NOW + idleAfter()), rest(rec)) -- work, or a supervisor, has put it off
   end
 end

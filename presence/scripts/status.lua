@@ -24,7 +24,7 @@ if when == 'cancel' then
 elseif when == 'return' then
   if not rec.back then return reply('OK', cjson.encode(rec)) end
   status, left = intents.leave(rec, c)
-elseif when == 'after_work' and n.chat + n.call + n.other > 0 then
+elseif when == 'after_work' and busy(n) then
   status, left = intents.later(rec, c)
 else
   status, left = intents.choose(rec, c)

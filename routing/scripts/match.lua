@@ -358,11 +358,32 @@ local function pair(c, tm)
   return true
 end
 
+-- A long line of chats that nobody may have now (declined by who is free, whose visitors
+-- are asked) must not hide one behind them. A run that has looked at LOOKS / 2 from the
+-- head goes on where the last one left off, which stands in ORG 'scan' with when this
+-- second's scan began: it takes SCAN ms of each second at most.
+local LOOKS, SCAN = 250, 200
+local function goOn(lines)
+  local rank = tonumber(string.match(redis.call('HGET', ORG, 'scan') or '', '^%d+'))
+  for _, line in ipairs(rank and lines or {}) do
+    if line.rank < rank then line.rank, line.ids = rank, nil end
+  end
+end
+local function leaveOff(lines)
+  if #lines == 0 then redis.call('HDEL', ORG, 'scan') return false end
+  local rank, since = lines[1].rank, tonumber(string.match(redis.call('HGET', ORG, 'scan') or '', '(%d+)$') or '0')
+  for _, line in ipairs(lines) do rank = math.min(rank, line.rank) end
+  if NOW - since >= 1000 then since = NOW end
+  redis.call('HSET', ORG, 'scan', int(rank) .. ' ' .. int(since))
+  return NOW - since < SCAN
+end
+
 -- match serves the lines of all groups, lowest rank first over all of them, at
--- most 16 given and 250 looked at, so that others wait for 1 or 2 ms; WAKE stays '1' when there may be more to do. A line
+-- most 16 given and LOOKS looked at, so that others wait for 1 or 2 ms; WAKE stays '1' when there may be more to do. A line
 -- ends with its first chat for whom nobody is free: the next would not fare better.
+-- Returns how many it gave, and whether a further run may find more.
 local function match()
-  local lo, looked, made, lines = 0, 0, 0, {}
+  local lo, looked, made, lines, on = 0, 0, 0, {}, false
   WAKE = redis.call('HEXISTS', ORG, 'fill') == 1 and '1' or '0'
   if NOW < HOLD then return 0 end -- after a failover: what looks free may be taken
   while lo < 512 do
@@ -374,7 +395,8 @@ local function match()
     end
     lo = g + 1
   end
-  while #lines > 0 and made < 16 and looked < 250 do
+  while #lines > 0 and made < 16 and looked < LOOKS do
+    if looked == LOOKS / 2 then goOn(lines) end
     local at = 1
     for k = 2, #lines do
       if lines[k].rank < lines[at].rank then at = k end
@@ -416,9 +438,10 @@ local function match()
       table.remove(lines, at)
     end
   end
-  if made >= 16 or (made > 0 and looked >= 250) then WAKE = '1' end
+  if looked > LOOKS / 2 then on = leaveOff(lines) end
+  if made >= 16 or (made > 0 and looked >= LOOKS) or on then WAKE = '1' end
   if redis.call('EXISTS', QUEUE) == 0 then redis.call('ZREM', DUE, 'queue/' .. org .. '/0') WAKE = '0' end
   if redis.call('HEXISTS', ORG, 'asks') == 1 then WAKE = '1' end
   if made > 0 then castQueue() end
-  return made
+  return made, on
 end

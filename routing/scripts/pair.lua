@@ -1,7 +1,7 @@
 -- pair: pair waiting chats with free operators; also the answer to the queue's
 -- alarm. A new group of skills is filled first, some 64 operators a call.
 -- ARGV 3 nonce
--- Returns OK, pairs made, '1' when a group is not full yet, then questions for webhooks (JSON; routing.Ask and its url) that
+-- Returns OK, pairs made, '1' when a group is not full yet or the queue not looked through, then questions for webhooks (JSON; routing.Ask and its url) that
 --   the caller must put; wake '1' when another call may make more
 -- Stays true: while a chat waits, the queue alarm stands (at most 1 s away).
 local fill = get(ORG, 'fill')
@@ -29,7 +29,7 @@ if fill then
     if #fill == 0 then redis.call('HDEL', ORG, 'fill') else put(ORG, 'fill', fill) end
   end
 end
-local made = match()
+local made, on = match()
 if redis.call('EXISTS', QUEUE) == 1 then later(1000, 'queue/' .. org .. '/0') end
 local asks, out = get(ORG, 'asks'), {}
 if asks then redis.call('HDEL', ORG, 'asks') end
@@ -51,4 +51,4 @@ for _, cid in ipairs(asks or {}) do
       visitor = visitorOf(c), candidates = #list > 0 and list or nil, url = tm.webhook})
   end
 end
-return reply('OK', made, redis.call('HEXISTS', ORG, 'fill'), unpack(out))
+return reply('OK', made, on and 1 or redis.call('HEXISTS', ORG, 'fill'), unpack(out))

@@ -83,6 +83,7 @@ end
 -- said where it belongs: it overflows from there no more.
 local function inTeam(c, t, tm)
   c.team, c.flowed, c.ask, c.held = t, 1, nil, nil
+  c.asks = tm.gone == 'ask' and 1 or nil -- as enqueue has it: it may go back to waiting there
   c.group = tm.group
   c.score = int(tm.group * BAND + c.rank)
 end
