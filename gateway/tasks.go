@@ -61,7 +61,7 @@ type leaves struct {
 
 // leavers is how many edges are written away at once: when thousands of sockets
 // end together a message must not wait behind all of them.
-const leavers = 16
+const leavers = 4
 
 type edge struct {
 	org    switchboard.OrgID

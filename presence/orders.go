@@ -16,10 +16,10 @@ import (
 )
 
 // How many people one script says something of, and works on: while it runs
-// nobody's message is served, and a sign-out takes some 70 µs.
+// nobody's message is served, and a sign-out takes 100 to 200 µs.
 const (
 	orderBatch = 100
-	orderStep  = 10
+	orderStep  = 5
 )
 
 // theNames stands for the look for who is named by id or team, among those who
@@ -187,40 +187,51 @@ func (r *Registry) operatorsOf(ctx context.Context, org switchboard.OrgID, ids [
 }
 
 // WorkOrder carries an order out on up to n people of its to-do and returns how
-// many people and nodes are still to come. It goes in short steps and rests after
-// each, so that messages pass between. Errors: CodeNotFound.
+// many people and nodes are still to come. It goes in short steps with a rest behind
+// each, which is the partition's: of all nodes that work on orders there one goes at a
+// time, and messages pass between. Errors: CodeNotFound.
 func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int) (todo, awaited int64, err error) {
-	return r.stepOrder(ctx, org, id, n, orderRest)
-}
-
-// stepOrder is WorkOrder with a rest of so many times as long as each step took.
-func (r *Registry) stepOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int, rest time.Duration) (todo, awaited int64, err error) {
-	for last := int64(-1); n > 0; n -= orderStep {
+	rest, wait := shortestStep, time.Duration(0)
+	for last := int64(-1); n > 0; {
 		began := time.Now()
-		reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), min(n, orderStep))
-		if err != nil {
+		todo, awaited, wait, err = r.stepOrder(ctx, org, id, min(n, orderStep), orderRest*rest)
+		if err != nil || todo == 0 || todo == last && wait == 0 { // it is held, or people come as fast as they go
 			return todo, awaited, err
 		}
-		if reply.Status == "NOTFOUND" {
-			return 0, 0, errNoOrder
+		if wait == 0 {
+			rest = max(time.Since(began), shortestStep)
+			n, last, wait = n-orderStep, todo, orderRest*rest
 		}
-		todo, awaited = reply.Int(0), reply.Int(1)
-		if todo == 0 || todo == last { // it is held, or people come as fast as they go
-			break
-		}
-		last = todo
 		select {
 		case <-ctx.Done():
 			return todo, awaited, ctx.Err()
-		case <-time.After(min(rest*time.Since(began), 10*time.Millisecond)):
+		case <-time.After(wait):
 		}
 	}
 	return todo, awaited, nil
 }
 
-// orderRest is how many times as long as a step took its worker rests. A node each
-// works on a large order.
-const orderRest = 2
+// After a step the store rests from orders for orderRest times as long as the worker's
+// last step took, there and back: where it has much to do, and so takes longer, orders
+// leave it more. Of 10,000 people on two processors all are out after 7 s with a rest of
+// one step of 10, after 14 s with this; a message's p99 is 2.8 times and 1.8 times that of
+// before (make bench-logout).
+const (
+	orderRest    = 2
+	shortestStep = time.Millisecond
+)
+
+// stepOrder is one step. wait: another step's rest lasts for so long yet, nothing was done.
+func (r *Registry) stepOrder(ctx context.Context, org switchboard.OrgID, id switchboard.OrderID, n int, rest time.Duration) (todo, awaited int64, wait time.Duration, err error) {
+	reply, err := r.Call(ctx, org, scriptOrderApply, r.Partition(org).orderKeys(org, id), int64(id), n, rest.Microseconds())
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	if reply.Status == "NOTFOUND" {
+		return 0, 0, 0, errNoOrder
+	}
+	return reply.Int(0), reply.Int(1), time.Duration(reply.Int(2)) * time.Millisecond, nil
+}
 
 // workOrder goes on with an order whose deadline rang: its time has come, or its
 // worker is slow or dead. Nodes that died are no longer awaited, those that live
@@ -247,9 +258,10 @@ func (r *Registry) workOrder(ctx context.Context, org switchboard.OrgID, id swit
 	if err := r.orderMore(ctx, org, o.OrderSpec, "again", nil); err != nil {
 		return err
 	}
-	for last := int64(-1); ; {
-		todo, _, err := r.stepOrder(ctx, org, id, 100, 0) // other deadlines wait for this loop
-		if err != nil || todo == 0 || todo == last {      // held: it waits for a node that looks
+	began := time.Now()
+	for last := int64(-1); ; { // other deadlines wait for this loop: without rests, and not for long
+		todo, _, _, err := r.stepOrder(ctx, org, id, orderStep, 0)
+		if err != nil || todo == 0 || todo == last || time.Since(began) > time.Second { // todo == last: held, it waits for a node that looks
 			return err
 		}
 		last = todo

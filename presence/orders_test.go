@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -437,4 +438,45 @@ func TestOrderGivesEachOperatorOneOutcomeUnderEightWorkers(t *testing.T) {
 	}
 	wg.Wait()
 	s.counts(1, here, 0, all-here)
+}
+
+// Of all nodes that work on orders of a partition one step is done at a time, with a
+// rest behind it, in which messages pass; a step that is too early does nothing and says
+// how long to wait. Who answers a deadline does not wait. (Red without the rest in
+// orderapply.lua.)
+func TestOrdersRestBetweenTheStepsOfAllTheirWorkers(t *testing.T) {
+	s := newSite(t)
+	other := s.node(quick)
+	var people []NewOperator
+	for i := range 3 * orderStep {
+		people = append(people, NewOperator{ID: switchboard.OperatorID(i + 1), Name: "Op", Teams: []switchboard.TeamID{0}})
+	}
+	s.must(s.reg.AddOperators(s.ctx, s.org, people))
+	for _, op := range people {
+		s.enter(s.reg, op.ID)
+	}
+	s.must(s.reg.NewOrder(s.ctx, s.org, OrderSpec{ID: 1, Teams: []switchboard.TeamID{0}, By: "test"}))
+	step := func(reg *Registry, rest time.Duration) (int64, time.Duration) {
+		t.Helper()
+		todo, _, wait, err := reg.stepOrder(s.ctx, s.org, 1, orderStep, rest)
+		s.must(err)
+		return todo, wait
+	}
+	if todo, wait := step(s.reg, 900*time.Millisecond); todo != 2*orderStep || wait != 0 {
+		t.Fatalf("the first step leaves %d, and waits %v", todo, wait)
+	}
+	if todo, wait := step(other, time.Millisecond); todo != 2*orderStep || wait <= 0 || wait > 900*time.Millisecond {
+		t.Fatalf("another node's step in the rest leaves %d, and waits %v", todo, wait)
+	}
+	if todo, wait := step(other, 0); todo != orderStep || wait != 0 {
+		t.Fatalf("an answer to the deadline leaves %d, and waits %v", todo, wait)
+	}
+	if todo, _, err := other.WorkOrder(s.ctx, s.org, 1, 100); err != nil || todo != 0 {
+		t.Fatalf("after the rest: %d, %v", todo, err)
+	}
+	for _, op := range people {
+		if rec, err := s.reg.Operator(s.ctx, s.org, op.ID); err != nil || !rec.Out {
+			t.Errorf("operator %d: %v, %v", op.ID, rec.Out, err)
+		}
+	}
 }

@@ -36,7 +36,9 @@ local function closeChat(c, who, reason, retention)
     local was = tonumber(redis.call('HGET', ORG, field) or '-1')
     redis.call('HSET', ORG, field, int(was < 0 and took or was * .8 + took * .2))
   end
-  for _, kind in ipairs({'offer/', 'again/', 'silent/', 'relax/', 'flow/', 'reply/', 'quiet/', 'drop/', 'doze/', 'wake/', 'still/'}) do redis.call('ZREM', DUE, kind .. org .. '/' .. cid) end
+  local alarms, of = {}, org .. '/' .. cid
+  for k, kind in ipairs({'offer/', 'again/', 'silent/', 'relax/', 'flow/', 'reply/', 'quiet/', 'drop/', 'doze/', 'wake/', 'still/'}) do alarms[k] = kind .. of end
+  redis.call('ZREM', DUE, unpack(alarms))
   if c.state ~= 'active' then c.op, c.opname = nil, nil end
   c.state, c.reason, c.closed, c.token, c.offers, c.by, c.rev = 'closed', reason, NOW, nil, nil, who, (c.rev or 0) + 1
   redis.call('HDEL', CHAT, c.id)
