@@ -24,18 +24,18 @@ import (
 //
 //	key                   type    holds                                    bound or lifetime
 //	{reg}:inc             string  last incarnation given out               one
-//	{reg}:meta            hash    gen, srv of the registry                 four fields
+//	{reg}:meta            hash    gen, srv of the registry; lib:<name>     four fields, one a library
 //	{reg}:nodes           hash    incarnation -> renewal counter           living nodes
 //	{reg}:node:<inc>      hash    address, version, start of a node        deleted at burial
 //	{reg}:parts           set     tags of partitions in use                P
 //	{reg}:tags            string  the tag table; a start with another is refused   one
-//	{T}:meta              hash    gen, ctr, srv, hold, awaited             five fields
+//	{T}:meta              hash    gen, ctr, srv, hold, awaited, rest; lib:<name>   six fields, one a library
 //	{T}:live, {T}:deaf    set     incarnations that may write / do not hear     living nodes
 //	{T}:iq                hash    incarnation -> last inbox number         living nodes; the dead until reaped
 //	{T}:due               zset    every deadline -> Redis ms               work in progress
 //	{T}:own:<inc>         set     org/person edges of an incarnation       its sockets; reaped
 //	{T}:orgs              set     organizations of the partition           organizations
-//	o:org                 hash    counters, floor, hours, turns, groups       1,000 fields
+//	o:org                 hash    counters, floor, hours, turns, groups, scan       1,000 fields
 //	o:op                  hash    operator id -> record (JSON)             operators
 //	o:link                hash    person -> incarnations, "-" in grace     people here
 //	o:free                zset    group:operator -> strategy's score; < 0: at work, not free   operators at work x groups

@@ -142,8 +142,11 @@ func (m *room) write(b *strings.Builder, depth int, begins []string) {
 		b.WriteString("do\n")
 		declare(b, own)
 		b.WriteString(assigned(kept))
-		b.WriteString(begin + " = function()\n" + assigned(runs) + "end\nend\n")
-		begins = append(slices.Clone(begins), begin)
+		if runs != "" {
+			b.WriteString(begin + " = function()\n" + assigned(runs) + "end\n")
+			begins = append(slices.Clone(begins), begin)
+		}
+		b.WriteString("end\n")
 	}
 	for _, s := range m.scripts {
 		fmt.Fprintf(b, "redis.register_function('%s', function(keys_, args_)\n", s.function(hashMark))

@@ -362,7 +362,7 @@ end
 -- are asked) must not hide one behind them. A run that has looked at LOOKS / 2 from the
 -- head goes on where the last one left off, which stands in ORG 'scan' with when this
 -- second's scan began: it takes SCAN ms of each second at most.
-local LOOKS, SCAN = 250, 200
+local LOOKS, SCAN, GIVES = 250, 200, 6
 local function goOn(lines)
   local rank = tonumber(string.match(redis.call('HGET', ORG, 'scan') or '', '^%d+'))
   for _, line in ipairs(rank and lines or {}) do
@@ -379,7 +379,7 @@ local function leaveOff(lines)
 end
 
 -- match serves the lines of all groups, lowest rank first over all of them, at
--- most 16 given and LOOKS looked at, so that others wait for 1 or 2 ms; WAKE stays '1' when there may be more to do. A line
+-- most GIVES given and LOOKS looked at, so that others wait for 1 or 2 ms; WAKE stays '1' when there may be more to do. A line
 -- ends with its first chat for whom nobody is free: the next would not fare better.
 -- Returns how many it gave, and whether a further run may find more.
 local function match()
@@ -395,7 +395,7 @@ local function match()
     end
     lo = g + 1
   end
-  while #lines > 0 and made < 16 and looked < LOOKS do
+  while #lines > 0 and made < GIVES and looked < LOOKS do
     if looked == LOOKS / 2 then goOn(lines) end
     local at = 1
     for k = 2, #lines do
@@ -403,7 +403,7 @@ local function match()
     end
     local line = lines[at]
     if not line.ids or line.k > #line.ids then -- the next page; mostly one chat is given, or many
-      line.size = line.size and 16 or 2
+      line.size = line.size and 8 or 2
       line.ids = redis.call('ZRANGEBYSCORE', QUEUE, int(line.g * BAND + line.rank), '(' .. int((line.g + 1) * BAND), 'WITHSCORES', 'LIMIT', 0, line.size)
       line.k, line.chats = 1, {}
       for k = 1, #line.ids, 2 do line.chats[#line.chats + 1] = line.ids[k] end
@@ -439,7 +439,7 @@ local function match()
     end
   end
   if looked > LOOKS / 2 then on = leaveOff(lines) end
-  if made >= 16 or (made > 0 and looked >= LOOKS) or on then WAKE = '1' end
+  if made >= GIVES or (made > 0 and looked >= LOOKS) or on then WAKE = '1' end
   if redis.call('EXISTS', QUEUE) == 0 then redis.call('ZREM', DUE, 'queue/' .. org .. '/0') WAKE = '0' end
   if redis.call('HEXISTS', ORG, 'asks') == 1 then WAKE = '1' end
   if made > 0 then castQueue() end
