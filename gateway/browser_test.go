@@ -99,7 +99,8 @@ func TestPagesSurviveSleepAndDeadNetworks(t *testing.T) {
 // TestClosedTeamInARealBrowser: the widget of a closed team takes a message, or a
 // place in the line until it opens, and nothing that was written is lost when it
 // closes in between. The supervisor's board lists the messages and marks one as done,
-// and says why the chat waits.
+// and says why the chat waits. A visitor who has long said nothing is asked whether
+// they are there before an operator is (V-1).
 func TestClosedTeamInARealBrowser(t *testing.T) {
 	cl := newCluster(t, 1)
 	team, err := cl.accounts.NextTeam(t.Context())
@@ -115,10 +116,14 @@ func TestClosedTeamInARealBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ines, err := cl.accounts.NewTicket(t.Context(), cl.operator("Ines", switchboard.RoleOperator, 1, team), cl.org.ID, switchboard.RoleOperator, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), "node", "browser/offline.mjs")
 	cmd.Dir = "../web"
 	cmd.Env = append(os.Environ(), "BASE_A=http://"+cl.nodes[0].Addr(), "ORG="+strconv.FormatInt(int64(cl.org.ID), 10),
-		"TEAM="+strconv.FormatInt(int64(team), 10), "ADMIN_TOKEN="+cl.token(admin), "SUPERVISOR_TICKET="+ticket)
+		"TEAM="+strconv.FormatInt(int64(team), 10), "ADMIN_TOKEN="+cl.token(admin), "SUPERVISOR_TICKET="+ticket, "OPERATOR_TICKET="+ines)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

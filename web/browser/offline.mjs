@@ -6,6 +6,7 @@
 // ORG, TEAM            where the visitor's chat goes
 // ADMIN_TOKEN          bearer token of an admin
 // SUPERVISOR_TICKET    one-time ticket of a supervisor
+// OPERATOR_TICKET      one-time ticket of an operator of the team
 // SHOTS                folder for screenshots; none are taken without it
 //
 // Exit status 0: everything was seen. Run: node browser/offline.mjs
@@ -23,7 +24,9 @@ try {
   const supervisor = await person(browser, 'supervisor', { width: 1360, height: 900 });
   await messagesAreDealtWith(supervisor);
   await supervisorSeesWhyAChatWaits(supervisor);
-  finish(first, second, third, supervisor);
+  const operator = await person(browser, 'operator');
+  await visitorIsAskedBeforeAnOperatorIs(third, operator);
+  finish(first, second, third, supervisor, operator);
   console.log('offline: ok');
 } finally {
   await browser.close();
@@ -124,6 +127,20 @@ async function supervisorSeesWhyAChatWaits({ page }) {
   await page.getByRole('checkbox', { name: 'Select Sam' }).check();
   await page.getByText('Gets no chat now:').waitFor();
   await shot(page, 'supervisor-why');
+}
+
+/** V-1: the third visitor has said nothing for a while, and is asked before anybody is troubled. */
+async function visitorIsAskedBeforeAnOperatorIs(visitor, { page }) {
+  await settings({ gone: 'ask', still_after_ms: 1000, still_ms: 600_000 });
+  await page.goto(`${a}/console/#ticket=${env('OPERATOR_TICKET')}`);
+  await page.getByLabel('My status').selectOption('Available');
+  const chat = widget(visitor.page);
+  await chat.getByText('Are you still there?').waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Accept/ }).count(), 0, 'the operator is troubled before the visitor has answered');
+  await shot(visitor.page, 'visitor-still-there');
+  await chat.getByRole('button', { name: 'Yes, I am here' }).click();
+  await page.getByRole('button', { name: /^Accept/ }).first().waitFor();
+  await chat.getByText('Are you still there?').waitFor({ state: 'hidden' });
 }
 
 function tomorrow() {
