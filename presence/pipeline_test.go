@@ -199,7 +199,7 @@ func BenchmarkCalls(b *testing.B) {
 		})
 	})
 	b.Run("alone", func(b *testing.B) {
-		alone := redis.NewScript(script.plain)
+		alone := redis.NewScript(nest(script.scopes))
 		b.SetParallelism(32)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {

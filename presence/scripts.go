@@ -32,11 +32,13 @@ func source(name string) string {
 // (library.go), or by its hash where there are no functions. Either holds for one server
 // only: identity.go says why and loads the text where it is unknown.
 type Script struct {
-	name           string
-	scopes         []string // preludes, and the script's own text
-	inLibrary      bool
-	plain, sharded string
-	sheddable      bool
+	name      string
+	scopes    []string // preludes, and the script's own text
+	inLibrary bool
+	sheddable bool
+
+	nested sync.Once
+	plain  string // the whole text, when it is first sent by its hash
 
 	mu sync.Mutex
 	by map[string]signed // identity, and whether sharded -> what is sent
@@ -66,8 +68,7 @@ var (
 // finds a captured local of the running function by walking the list of all that are
 // captured, for each function that is made, and a run makes some 150; a captured
 // local of an outer function it just copies. In one scope that took 60 µs of every run.
-func nest(src string) string {
-	scopes := strings.Split(src, scope)
+func nest(scopes []string) string {
 	out, declared, depth := scopes[0], names(scopes[0]), 0
 	for i, text := range scopes[1:] {
 		used := map[string]bool{}
@@ -107,9 +108,7 @@ func names(text string) map[string]bool {
 // those before it declare. Texts that begin with Prelude() belong to a ledger call
 // (Registry.Call).
 func NewScript(name string, texts ...string) *Script {
-	joined := strings.Join(texts, scope)
-	src := nest(joined)
-	s := &Script{name: name, scopes: strings.Split(joined, scope), plain: src, sharded: strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'"), by: map[string]signed{}}
+	s := &Script{name: name, scopes: strings.Split(strings.Join(texts, scope), scope), by: map[string]signed{}}
 	allScripts = append(allScripts, s)
 	return s
 }
@@ -143,9 +142,10 @@ func (r *Registry) sent(s *Script, identity string, functions bool) sent {
 
 // signed returns the script as it is sent to the server of an identity.
 func (s *Script) signed(sharded bool, identity string) signed {
+	s.nested.Do(func() { s.plain = nest(s.scopes) })
 	src := s.plain
 	if sharded {
-		src = s.sharded
+		src = strings.ReplaceAll(src, "'PUBLISH'", "'SPUBLISH'")
 		identity += "/s"
 	}
 	s.mu.Lock()
