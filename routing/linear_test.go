@@ -27,6 +27,8 @@ type move struct {
 	node        int
 	chat        int64
 	skilled, on bool
+	to          int    // of a transfer
+	token       string // of an invite
 }
 
 type outcome struct {
@@ -35,6 +37,7 @@ type outcome struct {
 	opened, leaving bool
 	holder          int // 1 to operators, 0 nobody
 	state           string
+	asked           asked
 }
 
 type entry struct {
@@ -63,6 +66,8 @@ type chatOnFloor struct {
 	id      int64 // 0: no open chat
 	holder  int
 	skilled bool
+	asked   asked  // to hold it
+	took    string // token of the invite that the holder accepted
 }
 
 func opened() any {
@@ -109,7 +114,7 @@ func (f floor) claim(a move) string {
 		return "conflict "
 	case c.skilled && a.op != 0:
 		return "forbidden chat"
-	case f.holds(a.op)+1 > limit:
+	case f.load(a.op)+1 > limit:
 		return "conflict over"
 	}
 	return "ok"
@@ -145,7 +150,7 @@ func (f floor) step(a move, b outcome, orphans []int64) (next []any) {
 		if !is(want) || !lost && want == "conflict chat" && b.holder != c.holder {
 			return nil
 		}
-		if want == "ok" {
+		if want == "ok" && c.holder == 0 {
 			c.holder = a.op + 1
 		}
 		return []any{f}
@@ -162,10 +167,15 @@ func (f floor) step(a move, b outcome, orphans []int64) (next []any) {
 		}
 		return []any{f}
 	case "look":
-		if lost || c.id == a.chat && b.holder == c.holder && (b.state == "active") == (c.holder != 0) && b.state != "closed" || c.id != a.chat && b.state == "closed" {
+		if !lost && c.id == a.chat {
+			return f.looks(a.visitor, b)
+		}
+		if lost || b.state == "closed" {
 			return []any{f}
 		}
 		return nil
+	case "transfer", "give away", "accept", "decline":
+		return f.moves(a, b, is)
 	}
 	return f.operates(a, b, is)
 }
@@ -201,6 +211,9 @@ func (f floor) operates(a move, b outcome, is func(string) bool) []any {
 		default:
 			o.leaving, o.out = false, true
 		}
+		if a.on {
+			f = f.unasked(a.op)
+		}
 		if b.word == "ok" && b.leaving != o.leaving {
 			return nil
 		}
@@ -218,6 +231,9 @@ func (f floor) operates(a move, b outcome, is func(string) bool) []any {
 		return nil
 	case "go":
 		o.here[a.node] = false
+		if o.here == ([nodes]bool{}) {
+			f = f.unasked(a.op)
+		}
 	}
 	if !is(want) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/switchboard/switchboard"
@@ -30,6 +31,8 @@ type modelOp struct {
 	intent, beneath            string // beneath: what Unresponsive covers
 	out, leaving, called, able bool
 	offers, chats              map[int64]bool
+	invites                    map[int64]modelInvite
+	parts                      map[int64]string // in chats that another holds: switchboard.RoleJoin or RoleConsult
 }
 
 type modelChat struct {
@@ -42,11 +45,26 @@ type modelChat struct {
 
 func (m *model) op(id int) *modelOp { return m.ops[id-1] }
 
+// absent operators cannot come into a chat; barred ones are given none.
+func (o *modelOp) absent() bool { return o.out || o.link != "here" || o.leaving }
+
 func (m *model) barred(o *modelOp) bool {
-	return o.out || o.link != "here" || o.leaving || o.intent != switchboard.StatusAvailable || o.called
+	return o.absent() || o.intent != switchboard.StatusAvailable || o.called
 }
 
-func (o *modelOp) load() int { return len(o.offers) + len(o.chats) }
+// busy is work that a logout waits for.
+func (o *modelOp) busy() bool { return o.called || len(o.chats)+len(o.parts) > 0 }
+
+// load is in chats: a part takes no units, and a hand-over takes them from the invite on.
+func (o *modelOp) load() int {
+	n := len(o.offers) + len(o.chats)
+	for _, v := range o.invites {
+		if v.kind == handOver {
+			n++
+		}
+	}
+	return n
+}
 
 func (m *model) fits(o *modelOp) bool { return !m.barred(o) && o.load() < m.team.Limit }
 
@@ -158,7 +176,7 @@ func (m *model) activate(c *modelChat, o *modelOp) {
 
 // settle is what follows from any change of an operator.
 func (m *model) settle(o *modelOp) {
-	if o.leaving && len(o.chats) == 0 && !o.called {
+	if o.leaving && !o.busy() {
 		m.signOut(o)
 	}
 	switch able := !m.barred(o); {
@@ -182,11 +200,14 @@ func (m *model) uncover(o *modelOp) {
 	}
 }
 
-// release ends all offers of an operator; a chat that is offered to nobody then
-// waits at its place.
+// release ends all offers of an operator, and invites; a chat that is offered to
+// nobody then waits at its place.
 func (m *model) release(o *modelOp) {
 	for id := range o.offers {
 		m.withdraw(o, id)
+	}
+	for id := range o.invites {
+		m.uninvite(o, id)
 	}
 }
 
@@ -205,6 +226,7 @@ func (m *model) offline(o *modelOp) {
 	o.link = ""
 	delete(m.due, fmt.Sprint("grace/o", o.id))
 	m.release(o)
+	clear(o.parts)
 	m.settle(o)
 	if len(o.chats) > 0 || o.called {
 		m.due[fmt.Sprint("lost/", o.id)] = m.now
@@ -213,9 +235,21 @@ func (m *model) offline(o *modelOp) {
 
 // declined is an operator's no, or their silence.
 func (m *model) declined(o *modelOp, id int64, silent bool) {
-	m.chats[id].declined[o.id] = m.now + m.team.PauseMS
-	m.due[fmt.Sprint("again/", id)] = m.now + m.team.PauseMS
+	m.passOver(o, m.chats[id])
 	m.withdraw(o, id)
+	m.untaken(o, silent)
+	m.settle(o)
+}
+
+// passOver: an operator is asked for a chat again after the pause, if nobody else can be.
+func (m *model) passOver(o *modelOp, c *modelChat) {
+	c.declined[o.id] = m.now + m.team.PauseMS
+	m.due[fmt.Sprint("again/", c.id)] = m.now + m.team.PauseMS
+}
+
+// untaken counts what an operator let pass in silence; so many in a row take them out
+// of routing.
+func (m *model) untaken(o *modelOp, silent bool) {
 	o.missed++
 	if !silent {
 		o.missed = 0
@@ -227,6 +261,13 @@ func (m *model) declined(o *modelOp, id int64, silent bool) {
 		o.missed = 0
 		m.release(o)
 	}
+}
+
+// finish ends an operator's time with a chat that they held.
+func (m *model) finish(o *modelOp, id int64) {
+	delete(o.chats, id)
+	m.turn++
+	o.last = m.turn
 	m.settle(o)
 }
 
@@ -246,6 +287,7 @@ func (m *model) ring(name string) {
 		if o := m.op(int(id)); o.link == "" {
 			for c := range o.chats {
 				m.chats[c].state, m.chats[c].holder = switchboard.ChatWaiting, nil
+				m.disband(c)
 			}
 			clear(o.chats)
 			m.settle(o)
@@ -264,6 +306,10 @@ func (m *model) ring(name string) {
 		m.match()
 	case "again":
 		m.match()
+	case "part":
+		_, op, _ := strings.Cut(rest, "/")
+		n, _ := strconv.Atoi(op) // our own
+		m.stays(m.op(n), id, true)
 	case "call":
 		m.hangUp(m.op(int(id)))
 	}
@@ -291,10 +337,17 @@ func (m *model) back(ms int64) {
 	}
 }
 
-// sweep answers what is due, twice: an answer may make something due at once. The
-// queue's own alarm, a second after the last look, is before all others.
-func (m *model) sweep() {
-	m.match()
+// sweep answers what is due after some time, twice: an answer may make something due at
+// once. The queue's own alarm, a second after the last step, is before all others but
+// those that were due in that step.
+func (m *model) sweep(passed int64) {
+	looks, looked := m.now-passed+1000, false
+	look := func() {
+		if !looked {
+			m.match()
+		}
+		looked = true
+	}
 	for range 2 {
 		var names []string
 		for name, at := range m.due {
@@ -304,54 +357,11 @@ func (m *model) sweep() {
 		}
 		slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(m.due[a], m.due[b]), cmp.Compare(a, b)) })
 		for _, name := range names {
+			if m.due[name] > looks {
+				look()
+			}
 			m.ring(name)
 		}
+		look()
 	}
-}
-
-func (m *model) status(o *modelOp) string {
-	switch {
-	case o.link == "" || o.out:
-		return switchboard.StatusOffline
-	case o.called:
-		return switchboard.StatusInCall
-	case len(o.chats) > 0:
-		return switchboard.StatusInChat
-	}
-	return o.intent
-}
-
-// String is the whole state, one line for each operator and chat, then the queue
-// and the free in their order.
-func (m *model) String() string {
-	var b strings.Builder
-	for _, o := range m.ops {
-		fmt.Fprintf(&b, "operator %d: %s, %s, out %v, leaving %v, offers %v, chats %v\n", o.id, m.status(o), o.intent, o.out, o.leaving, keys(o.offers), keys(o.chats))
-	}
-	fmt.Fprintf(&b, "deadlines %v\n", keys(m.due))
-	for _, id := range keys(m.chats) {
-		c, holder := m.chats[id], 0
-		if c.holder != nil {
-			holder = c.holder.id
-		}
-		fmt.Fprintf(&b, "chat %d: %s, operator %d, declined by %v\n", id, c.state, holder, keys(c.declined))
-	}
-	b.WriteString("queue")
-	for _, c := range m.queue() {
-		fmt.Fprint(&b, " ", c.id)
-	}
-	b.WriteString("\nfree")
-	for _, o := range m.free() {
-		fmt.Fprint(&b, " ", o.id)
-	}
-	return b.String()
-}
-
-func keys[K cmp.Ordered, V any](m map[K]V) []K {
-	out := make([]K, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

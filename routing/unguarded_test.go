@@ -32,11 +32,15 @@ var guards = []guard{
 	{"prelude", "if rec.leaving and not busy(n) then", "if false then", inHistories},
 	{"start", "if has and redis.call('HEXISTS', CHAT, has) == 1 then", "if false then", inHistories},
 	{"closing", "if held[1] then finish(held[1], 'chat:' .. cid) end", "", inHistories},
+	{"transfer", "if v.k == 'transfer' then return reply('PENDING', v.n) end", "", inHistories},
+	{"people", "if not ok then return over end", "", inHistories},
+	{"people", "    finish(from, 'chat:' .. cid)\n", "", inHistories}, // two hold it
 
 	{"accept", "c.state == 'offered' and c.offers[int(rec.id)] == ARGV[6]", "true", byALateAccept},
 	{"decline", "if ARGV[7] == 'declined' and c.offers[ARGV[4]] ~= ARGV[6] then return reply('STALE') end", "", byALateDecline},
 	{"decline", "if not rung(alarm) then return reply('STALE') end", "", byAnEarlyTimeout},
 	{"lost", "if rec.account ~= 2 and linkOf('o' .. ARGV[4]) then", "if false then", byOneWhoCameBack},
+	{"come", "if not v or v.tok ~= ARGV[6] then", "if not v then", byAnOldInvite},
 	{"close", "if not party then return reply('FORBIDDEN') end", "", byAStranger},
 	{"prelude", "if able and room then", "if able then", byThreeChatsAtOnce},
 }
@@ -44,8 +48,11 @@ var guards = []guard{
 // remade are the scripts that are made anew without a guard.
 var remade = map[string]**presence.Script{
 	"start": &scriptStart, "claim": &scriptClaim, "accept": &scriptAccept, "decline": &scriptDecline,
-	"close": &scriptClose, "lost": &scriptLost, "pair": &scriptPair,
+	"close": &scriptClose, "lost": &scriptLost, "pair": &scriptPair, "transfer": &scriptTransfer, "come": &scriptCome,
 }
+
+// behind are the texts that stand between match.lua and a script.
+var behind = map[string]string{"close": "closing", "lost": "move", "transfer": "people", "come": "people"}
 
 // without puts scripts in place that lack a guard, until the test ends.
 func (g guard) install(t *testing.T) {
@@ -63,17 +70,13 @@ func (g guard) install(t *testing.T) {
 		return text
 	}
 	for name, at := range remade {
+		was, before := *at, hits
 		texts := []string{cut("prelude", presence.Prelude()), source("open"), source("webhook"), cut("match", source("match"))}
-		if name == "close" {
-			texts = append(texts, cut("closing", source("closing")))
+		if more := behind[name]; more != "" {
+			texts = append(texts, cut(more, source(more)))
 		}
-		if name == "lost" {
-			texts = append(texts, source("move"))
-		}
-		was := *at
-		before := hits
 		texts = append(texts, cut(name, source(name)))
-		if g.where == "prelude" || g.where == "match" || hits > before || g.where == "closing" && name == "close" {
+		if hits > before {
 			*at = presence.NewScript(name, texts...)
 			t.Cleanup(func() { *at = was })
 		}
@@ -103,7 +106,7 @@ func TestTheCheckersSeeAMissingGuard(t *testing.T) {
 func TestTheCheckersAreSilentWithAllGuards(t *testing.T) {
 	for name, check := range map[string]func(*testing.T) string{
 		"late accept": byALateAccept, "late decline": byALateDecline, "early timeout": byAnEarlyTimeout, "came back": byOneWhoCameBack,
-		"stranger": byAStranger, "three at once": byThreeChatsAtOnce,
+		"stranger": byAStranger, "old invite": byAnOldInvite, "three at once": byThreeChatsAtOnce,
 	} {
 		if why := check(t); why != "" {
 			t.Errorf("%s: %s", name, why)
@@ -205,6 +208,18 @@ func byOneWhoCameBack(t *testing.T) string {
 	d.ring()
 	now := d.chat(c.ID)
 	return d.broken("a chat was taken from who is back", now.Token != c.Token)
+}
+
+// byAnOldInvite: asked again, an operator's answer to the first time is none to the second.
+func byAnOldInvite(t *testing.T) string {
+	d := newFloor(t, 2, 2)
+	c := d.held("a", 1)
+	d.move(Transfer{Chat: c.ID, By: 1, Operator: 2})
+	_, old := d.invite(c.ID)
+	d.must(d.rt.Decline(d.ctx, d.org, 2, c.ID, old))
+	d.move(Transfer{Chat: c.ID, By: 1, Operator: 2})
+	_, err := d.rt.Accept(d.ctx, d.org, 2, c.ID, old)
+	return d.broken("a chat was handed over by the answer to an older invite", err == nil)
 }
 
 // byAStranger: nobody closes a chat that is not theirs (S-6).
