@@ -257,6 +257,26 @@ func TestClientAsksForEverythingWhenTheServerSpeaksOfAGap(t *testing.T) {
 	}
 }
 
+// A chat's last message may be lost beside the close: it is asked for after a gap until
+// its log was read to the end, and then no more.
+func TestClientAsksForAClosedChatUntilItIsWhole(t *testing.T) {
+	resume := make(chan switchboard.In, 2)
+	s := newScript(t, 1, func(p *peer) {
+		p.greet()
+		p.send(wire(1, "o1", "a"), `{"t":"chat","chat":7,"state":"closed"}`, `{"t":"gap"}`)
+		resume <- p.want(switchboard.KindResume)
+		p.send(`{"t":"resumed","chat":7,"ok":true,"state":"closed","pos":"2-1","messages":[`+wire(2, "o1", "b")+`]}`, `{"t":"gap"}`, `{"t":"ping"}`)
+		resume <- p.want(switchboard.KindPong)
+	})
+	start(t, Config{Nodes: s.nodes})
+	if in := receive(t, resume); len(in.Chats) != 1 || in.Chats[0].Pos != "1-1" {
+		t.Errorf("asked for %v", in.Chats)
+	}
+	if in := receive(t, resume); len(in.Chats) != 0 {
+		t.Errorf("asked again for %v", in.Chats)
+	}
+}
+
 func TestClientFollowsTheTableOfCloseCodes(t *testing.T) {
 	for name, c := range map[string]struct {
 		end   func(p *peer)

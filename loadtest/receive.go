@@ -142,8 +142,9 @@ func (c *Client) resumed(r Resumed) {
 		c.counts.Resets++
 	}
 	if r.State != "" {
-		th.state = r.State
+		th.is(r.State)
 	}
+	th.whole = th.state == switchboard.ChatClosed && !gap
 	c.caughtUp(th)
 	c.mu.Unlock()
 	h := &c.cfg.Handlers
@@ -210,10 +211,18 @@ func (c *Client) refused(r Refusal) {
 	call(c.cfg.Handlers.Refused, r)
 }
 
+// is notes the state of a chat.
+func (th *thread) is(state string) {
+	if state == switchboard.ChatClosed && th.state != state {
+		th.over = time.Now()
+	}
+	th.state = state
+}
+
 func (c *Client) chat(chat switchboard.Chat, re string) {
 	c.mu.Lock()
 	th := c.thread(chat.Chat)
-	th.state = chat.State
+	th.is(chat.State)
 	th.told = max(th.told, seqOf(chat.Pos))
 	c.caughtUp(th)
 	c.mu.Unlock()

@@ -35,6 +35,8 @@ type thread struct {
 	retryAt  time.Time // the head was refused for now
 	asked    time.Time // a resume is not answered yet
 	asks     int
+	over     time.Time // when the client learned that the chat is closed
+	whole    bool      // and its log was read since
 	told     int64     // the last sequence that a chat object spoke of
 	behind   time.Time // since when told is ahead of the log
 }
@@ -156,12 +158,16 @@ func (c *Client) thread(chat switchboard.ChatID) *thread {
 	return th
 }
 
+// overKept is for how long a closed chat is asked for: a lost nudge is found sooner.
+const overKept = 30 * time.Second
+
 // positions lists where the client stands in its chats, for hello and resume. A
-// chat that is over and read to its end is left out. The caller holds c.mu.
+// chat that is over is left out when it was read to its end since, or was over for
+// long: its last message may have been lost beside the close. The caller holds c.mu.
 func (c *Client) positions() []switchboard.ChatPosition {
 	var out []switchboard.ChatPosition
 	for chat, th := range c.threads {
-		if th.state == switchboard.ChatClosed && th.behind.IsZero() && !th.log.Waiting() {
+		if th.state == switchboard.ChatClosed && (th.whole || time.Since(th.over) > overKept) && th.behind.IsZero() && !th.log.Waiting() {
 			continue
 		}
 		out = append(out, switchboard.ChatPosition{Chat: chat, Pos: th.log.Pos()})

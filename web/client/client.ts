@@ -52,6 +52,7 @@ export class Client {
   readonly #sender: Sender;
   readonly #marks: Marks;
   readonly #resuming = new Set<number>();
+  readonly #whole = new Set<number>(); // closed chats whose log is known to its end: a last message may be lost beside the close
   /** By chat the last note that failed, which may be stored all the same. */
   readonly #unsaid = new Map<number, { text: string; cmid: string }>();
   #idle = false;
@@ -177,6 +178,7 @@ export class Client {
     if (this.state.get().chats.get(chat)?.info.state !== 'closed') return;
     for (const draft of this.#outbox.of(chat)) this.#outbox.remove(draft.cmid);
     this.#logs.delete(chat);
+    this.#whole.delete(chat);
     this.state.update((s) => {
       const chats = new Map(s.chats);
       chats.delete(chat);
@@ -363,6 +365,7 @@ export class Client {
   #resumed(frame: Frame<'resumed'>): void {
     this.#resuming.delete(frame.chat);
     if (this.#log(frame.chat).resumed(frame) === 'gap') this.#resume([frame.chat]);
+    else if (frame.state === 'closed') this.#whole.add(frame.chat);
     this.#show(frame.chat);
   }
 
@@ -383,7 +386,7 @@ export class Client {
 
   #positions(): Position[] {
     return [...this.state.get().chats.values()]
-      .filter((c) => c.info.state !== 'closed' && this.#log(c.info.chat).pos !== '')
+      .filter((c) => !(c.info.state === 'closed' && this.#whole.has(c.info.chat)) && this.#log(c.info.chat).pos !== '')
       .map((c) => ({ chat: c.info.chat, pos: this.#log(c.info.chat).pos }));
   }
 

@@ -184,6 +184,24 @@ test('gap makes the client ask for every chat it knows', limit, async () => {
   await chatIs((c) => c.messages.length === 2);
 });
 
+test('a last message that was lost beside the close is asked for after a gap, once', limit, async () => {
+  server.say('one');
+  open();
+  await chatIs((c) => c.messages.length === 1);
+  server.say('goodbye', false);
+  server.closed = true;
+  server.send({ t: 'chat', chat: 7, state: 'closed' });
+  await chatIs((c) => c.info.state === 'closed');
+  server.send({ t: 'gap' });
+  await chatIs((c) => c.messages.length === 2);
+  const resumes = () => server.received.filter((f) => f.t === 'resume').length;
+  const asked = resumes();
+  server.send({ t: 'gap' });
+  server.send({ t: 'chat', chat: 7, state: 'closed', reason: 'done' });
+  await chatIs((c) => c.info.reason === 'done'); // and the gap was read before
+  assert.equal(resumes(), asked, 'a closed chat that is whole is asked for again');
+});
+
 test('a store that came back with a shorter log replaces what is shown', limit, async () => {
   for (const text of ['a', 'b', 'c']) server.say(text);
   open();
