@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,15 +71,11 @@ var (
 // captured, for each function that is made, and a run makes some 150; a captured
 // local of an outer function it just copies. In one scope that took 60 µs of every run.
 func nest(scopes []string) string {
-	out, declared, depth := scopes[0], names(scopes[0]), 0
+	out, declared, depth := scopes[0], maps.Clone(names(scopes[0])), 0
 	for i, text := range scopes[1:] {
-		used := map[string]bool{}
-		for _, word := range wordInIt.FindAllString(strings.Join(scopes[i+1:], "\n"), -1) {
-			used[word] = used[word] || declared[word]
-		}
 		captured := 0
-		for _, is := range used {
-			if is {
+		for name := range declared {
+			if slices.ContainsFunc(scopes[i+1:], func(inner string) bool { return words(inner)[name] }) {
 				captured++
 			}
 		}
@@ -86,22 +84,42 @@ func nest(scopes []string) string {
 			depth++
 		}
 		out += "\n" + text
-		for name := range names(text) {
-			declared[name] = true
-		}
+		maps.Copy(declared, names(text))
 	}
 	return out + strings.Repeat("\nend)()", depth)
 }
 
+// What is known of texts: a prelude is in many scripts, and none changes.
+var wordsOf, namesOf sync.Map
+
+func known(of *sync.Map, text string, find func(out map[string]bool)) map[string]bool {
+	if got, ok := of.Load(text); ok {
+		return got.(map[string]bool)
+	}
+	out := map[string]bool{}
+	find(out)
+	of.Store(text, out)
+	return out
+}
+
+// words are all words of a text.
+func words(text string) map[string]bool {
+	return known(&wordsOf, text, func(out map[string]bool) {
+		for _, word := range wordInIt.FindAllString(text, -1) {
+			out[word] = true
+		}
+	})
+}
+
 // names are the locals that a text declares outside its functions.
 func names(text string) map[string]bool {
-	out := map[string]bool{}
-	for _, m := range topLocal.FindAllStringSubmatch(text, -1) {
-		for _, name := range wordInIt.FindAllString(m[1]+" "+m[2], -1) {
-			out[name] = true
+	return known(&namesOf, text, func(out map[string]bool) {
+		for _, m := range topLocal.FindAllStringSubmatch(text, -1) {
+			for _, name := range wordInIt.FindAllString(m[1]+" "+m[2], -1) {
+				out[name] = true
+			}
 		}
-	}
-	return out
+	})
 }
 
 // NewScript returns the script of one or more Lua texts, in order; each sees what
