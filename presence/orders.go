@@ -213,11 +213,11 @@ func (r *Registry) WorkOrder(ctx context.Context, org switchboard.OrgID, id swit
 
 // After a step the store rests from orders for orderRest times as long as the worker's
 // last step took, there and back: where it has much to do, and so takes longer, orders
-// leave it more. Of 10,000 people on two processors all are out after 7 s with a rest of
-// one step of 10, after 14 s with this; a message's p99 is 2.8 times and 1.8 times that of
-// before (make bench-logout).
+// leave it more. On two processors, of 10,000 people, all idle ones are out after 7 s with
+// a rest of one step of 10, and a message's p99 is 2.8 times that of before; with this
+// after 17 s, and 1.5 times (make bench-logout).
 const (
-	orderRest    = 2
+	orderRest    = 3
 	shortestStep = time.Millisecond
 )
 
