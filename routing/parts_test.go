@@ -490,3 +490,40 @@ func TestLaterCopyOfAChatKeepsWhoLeavesIn(t *testing.T) {
 	d.warp(121 * time.Second)
 	d.role(c.ID, 1, switchboard.RoleHold)
 }
+
+// Who takes part may go, and may send nobody else away: neither who came in as they did
+// nor who is only asked. A stranger learns nothing of the chat. (Red without the check of
+// who asks in part.lua.)
+func TestOnlyTheHolderSendsOthersAway(t *testing.T) {
+	d := newFloor(t, 4, 2)
+	c := d.held("a", 1)
+	consult := func(op switchboard.OperatorID, accept bool) {
+		t.Helper()
+		if _, err := d.rt.Invite(d.ctx, d.org, 1, c.ID, op, switchboard.RoleConsult, ""); err != nil {
+			t.Fatal(err)
+		}
+		if accept {
+			op, token := d.invite(c.ID)
+			d.accept(op, c.ID, token)
+		}
+	}
+	consult(2, true)
+	consult(3, false)
+	for _, by := range []struct {
+		op   switchboard.OperatorID
+		code switchboard.Code
+	}{{2, switchboard.CodeForbidden}, {4, switchboard.CodeNotFound}} {
+		if err := d.rt.EndPart(d.ctx, d.org, by.op, c.ID, 3); switchboard.CodeOf(err) != by.code {
+			t.Errorf("operator %d withdraws the invite: %v", by.op, err)
+		}
+	}
+	op, token := d.invite(c.ID)
+	d.accept(op, c.ID, token)
+	if err := d.rt.EndPart(d.ctx, d.org, 2, c.ID, 3); switchboard.CodeOf(err) != switchboard.CodeForbidden {
+		t.Errorf("one who is consulted sends another away: %v", err)
+	}
+	d.role(c.ID, 3, switchboard.RoleConsult)
+	d.must(d.rt.EndPart(d.ctx, d.org, 2, c.ID, 2))
+	d.role(c.ID, 2, "")
+	d.check()
+}
