@@ -24,9 +24,10 @@ import (
 // its identity, or that text, from a node that looked: in its memory only, which no
 // replica gets, no restart keeps and no full copy from another master spares. On any
 // other server the call is refused, nothing was written, and the node looks before it
-// loads. The check costs nothing at rest and leaves no window: a server that was a
-// replica for so short a time that nothing was copied has lost nothing, and who had
-// written on the other one meanwhile knows that one's identity.
+// loads. The check costs nothing at rest. One case it does not see: a server that was
+// demoted and promoted again with only increments copied between keeps what it was told,
+// and a node that asked nothing of the partition meanwhile still knows it by that. Such
+// a node learns of the new generation with its first answer after any other has looked.
 
 // identities are the servers this registry has looked at.
 type identities struct {

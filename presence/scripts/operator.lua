@@ -348,7 +348,7 @@ local function release(rec, cid, reason)
   WAKE = '1'
   castQueue()
 end
-parts.release = release -- for scripts of routing: one may capture no more of what stands here (presence/scripts.go)
+parts.release = release -- for scripts of routing: one may capture no more of what stands here (presence/hashed.go)
 local function releaseAll(rec, reason)
   for item in pairs(rec.work or {}) do
     local kind, cid = string.match(item, '^(%a+):(.+)')
