@@ -24,15 +24,18 @@ import (
 // its identity, or that text, from a node that looked: in its memory only, which no
 // replica gets, no restart keeps and no full copy from another master spares. On any
 // other server the call is refused, nothing was written, and the node looks before it
-// loads. The check costs nothing at rest. One case it does not see: a server that was
-// demoted and promoted again with only increments copied between keeps what it was told,
-// and a node that asked nothing of the partition meanwhile still knows it by that. Such
-// a node learns of the new generation with its first answer after any other has looked.
+// loads. The check costs nothing at rest.
+//
+// A server that was demoted and promoted again, with only increments copied between,
+// keeps what it was told. So a partition's meta has in srv the server that it was last
+// written on, and a call on another than that is refused too: whoever wrote elsewhere
+// meanwhile has looked there first.
 
 // identities are the servers this registry has looked at.
 type identities struct {
 	mu        sync.Mutex
 	byTag     map[string]string // partition tag -> identity of its server
+	looks     map[string]int    // partition tag -> how often this registry has looked
 	loaded    map[string]bool   // identities whose scripts were loaded by us
 	functions map[string]bool   // those that have our library
 	gens      map[string]int64  // partition tag -> generation last seen
@@ -44,7 +47,7 @@ type identities struct {
 }
 
 func newIdentities() identities {
-	return identities{byTag: map[string]string{}, loaded: map[string]bool{}, functions: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}, swept: map[string]time.Time{}}
+	return identities{byTag: map[string]string{}, looks: map[string]int{}, loaded: map[string]bool{}, functions: map[string]bool{}, gens: map[string]int64{}, turn: map[string]chan struct{}{}, copies: map[string]bool{}, alone: map[string]time.Time{}, spare: map[string]time.Time{}, swept: map[string]time.Time{}}
 }
 
 // tagOf returns the hash tag of a key of ours.
@@ -54,25 +57,21 @@ func tagOf(key string) string {
 	return tag
 }
 
-func (ids *identities) of(tag string) string {
-	identity, _ := ids.server(tag)
-	return identity
-}
-
-// server returns the identity of a tag's server, "" when nobody has looked yet, and
-// whether it has our functions.
-func (ids *identities) server(tag string) (identity string, functions bool) {
+// server returns the identity of a tag's server, "" when nobody has looked yet,
+// whether it has our functions, and how often this registry has looked at it.
+func (ids *identities) server(tag string) (identity string, functions bool, looks int) {
 	ids.mu.Lock()
 	defer ids.mu.Unlock()
 	identity = ids.byTag[tag]
-	return identity, ids.functions[identity]
+	return identity, ids.functions[identity], ids.looks[tag]
 }
 
 // look finds out which server a partition is on, raises the partition's
 // generation when that is another one than the partition was written on, and
-// loads all scripts there. stale is the identity that was found wrong: of many
-// callers who find the same, one looks and the others wait. Errors as in Call.
-func (r *Registry) look(ctx context.Context, tag, stale string) error {
+// loads all scripts there. looks is how often it had looked when the call was made that
+// was refused: of many callers who find the same, one looks and the others wait. Errors
+// as in Call.
+func (r *Registry) look(ctx context.Context, tag string, looks int) error {
 	ids := &r.ids
 	ids.mu.Lock()
 	turn := ids.turn[tag]
@@ -87,7 +86,8 @@ func (r *Registry) look(ctx context.Context, tag, stale string) error {
 		return r.storeError("look", ctx.Err())
 	}
 	defer func() { <-turn }()
-	if now := ids.of(tag); now != stale {
+	was, _, now := ids.server(tag)
+	if now != looks {
 		return nil // somebody else has looked meanwhile
 	}
 	// One connection for all of it: what answers is one process, and it cannot be
@@ -110,16 +110,17 @@ func (r *Registry) look(ctx context.Context, tag, stale string) error {
 	if err != nil {
 		return fmt.Errorf("adopt: generation %v: %w", list[1], err)
 	}
-	if err := r.loadScripts(ctx, conn, tag, identity, identity == stale); err != nil {
+	if err := r.loadScripts(ctx, conn, tag, identity, identity == was); err != nil {
 		return err
 	}
 	ids.mu.Lock()
 	ids.byTag[tag] = identity
+	ids.looks[tag]++
 	ids.copies[tag] = ids.copies[tag] || copies
 	ids.mu.Unlock()
 	if raised {
 		r.metrics.raised.Inc()
-		r.log.Warn("the store's server has changed; the partition has a new generation", "partition", tag, "gen", gen, "was", stale)
+		r.log.Warn("the store's server has changed; the partition has a new generation", "partition", tag, "gen", gen, "was", was)
 	}
 	r.sawGeneration(tag, gen)
 	return nil

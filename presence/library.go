@@ -91,7 +91,7 @@ func (m *room) place(s *Script, scopes []string) {
 // of two versions can be on one server, each with its own.
 func (m *room) library(sharded bool) library {
 	var b strings.Builder
-	b.WriteString("local KEYS, ARGV, me\n" +
+	b.WriteString("local KEYS, ARGV, me\n" + elsewhere +
 		"local function known(args)\n" +
 		"  if args[#args] ~= me then return false end\n" +
 		"  args[#args] = nil\n" +
@@ -107,6 +107,13 @@ func (m *room) library(sharded bool) library {
 	name := libraryPrefix + hex.EncodeToString(sum[:6])
 	return library{name, "#!lua name=" + name + "\n" + strings.ReplaceAll(text, hashMark, name)}
 }
+
+// elsewhere is in front of all scripts, behind a local me: the identity of the server that
+// they run on. Each that reads a partition's meta answers with it where srv is another one
+// (identity.go).
+const elsewhere = "local function elsewhere()\n" +
+	"  return redis.error_reply('STRANGER this partition was last written on another server')\n" +
+	"end\n"
 
 const (
 	libraryPrefix = "switchboard_"

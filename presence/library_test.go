@@ -36,7 +36,7 @@ func TestAStoreWithoutFunctionsIsServedByHash(t *testing.T) {
 	s.must(err)
 	_, err = reg.SetStatus(s.ctx, s.org, 1, StatusChange{Status: switchboard.StatusAvailable, Source: "operator"})
 	s.must(err)
-	_, functions := reg.ids.server(reg.Partition(s.org).Tag)
+	_, functions, _ := reg.ids.server(reg.Partition(s.org).Tag)
 	op, err := s.reg.Operator(s.ctx, s.org, 1) // read by a node that calls functions
 	s.must(err)
 	if functions || op.Intent != switchboard.StatusAvailable {

@@ -209,9 +209,9 @@ func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...a
 	r.metrics.calls.Inc()
 	tag := tagOf(keys[0])
 	for attempt := 0; ; attempt++ {
-		identity, functions := r.ids.server(tag)
+		identity, functions, looks := r.ids.server(tag)
 		if identity == "" {
-			if err := r.look(ctx, tag, ""); err != nil {
+			if err := r.look(ctx, tag, looks); err != nil {
 				return nil, err
 			}
 			continue
@@ -223,13 +223,14 @@ func (r *Registry) eval(ctx context.Context, s *Script, keys []string, args ...a
 		if attempt > 3 || !unknown(err) {
 			return nil, r.storeError(s.name, err)
 		}
-		if err := r.look(ctx, tag, identity); err != nil {
+		if err := r.look(ctx, tag, looks); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// unknown: the server does not know the script, or not that it is the server we mean.
+// unknown: the server does not know the script, or is not the one that we mean or that
+// the partition was last written on.
 // Nothing was written.
 func unknown(err error) bool {
 	text := err.Error()

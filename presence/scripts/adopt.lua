@@ -4,8 +4,10 @@
 --   3 the generation that the caller knows, 0 for none; 4 the library that it will call (library.go)
 -- Returns {identity, gen, '1' when gen was raised here, connected replicas}
 -- Stays true: gen is never used twice, not even after the store was emptied: it
---   is at least the seconds since 2025. A partition on a server that it was not
---   written on has a new gen before anything is written there. Until every
+--   is at least the seconds since 2025. A partition on a server that it was not last
+--   written on, or that is behind a gen which somebody has seen (a master that was cut
+--   off and comes back in the place of the one that took over), has a new gen before
+--   anything is written there. Until every
 --   incarnation that was live has asserted what it holds (asserted.lua), or the
 --   time is over, no chat is matched: what looks free may be taken. A partition that
 --   somebody knows and that is not here any more has a rise too, until its time.
@@ -22,7 +24,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('HSET', KEYS[1], 'lib:' .. ARGV[4], string.format('%.0f', now))
 local m = redis.call('HMGET', KEYS[1], 'gen', 'srv')
-if m[1] and m[2] == server then return {server, m[1], '0', copies} end
+if m[1] and m[2] == server and m[1] + 0 >= ARGV[3] + 0 then return {server, m[1], '0', copies} end
 local known = m[1] or ARGV[3] ~= '0'
 local gen = math.max((tonumber(m[1]) or 0) + 1, ARGV[3] + 1, clock[1] - 1735689600)
 gen = string.format('%.0f', gen)

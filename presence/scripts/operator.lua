@@ -8,7 +8,8 @@
 -- ARGV 2      incarnation of the caller; '0' for an administrator's command,
 --             which holds no sockets and so cannot be a zombie
 -- Replies     {status, gen, ctr, wake, ...}; status FENCED when the caller is
---             not on the partition's live list (nothing was written)
+--             not on the partition's live list (nothing was written); error STRANGER
+--             where the partition was last written on another server (identity.go)
 -- Stays true  free = the operators for whom fit() holds, and below zero those who
 --             are at work without being free; an order's leaving
 --             operator is out in the very step that ends the last work that keeps;
@@ -18,11 +19,12 @@ local META, LIVE, DEAF, IQ, DUE, OWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[
 local ORG, OP, LINK, FREE, QUEUE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local CHAT, TEAM, VIS, ORDER, AUDIT, HISTORY = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[#KEYS]
 local org, inc = ARGV[1], ARGV[2]
+local head = redis.call('HMGET', META, 'gen', 'ctr', 'hold', 'srv')
+if head[4] ~= me then return elsewhere() end
 if inc ~= '0' and redis.call('SISMEMBER', LIVE, inc) == 0 then return {'FENCED', '0', '0', '0'} end
 
 local clock = redis.call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local head = redis.call('HMGET', META, 'gen', 'ctr', 'hold')
 local GEN, CTR, WAKE, HOLD = head[1] or '1', head[2] or '0', '0', tonumber(head[3] or '0')
 local CHANNEL = string.sub(META, 1, -5) -- META is '<channel prefix>meta'
 -- once:

@@ -13,8 +13,9 @@
 -- An author who is here by one socket only is not nudged: the copy would cost as much
 --   as the message itself, and the answer says all that it says.
 local org, inc, person, cid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr', 'srv')
+if head[3] ~= me then return elsewhere() end
 if redis.call('SISMEMBER', KEYS[2], inc) == 0 then return {'FENCED', '0', '0', '0'} end
-local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr')
 local gen, ctr = head[1] or '1', head[2] or '0'
 local id = person .. '/' .. ARGV[5]
 local raw = redis.call('HGET', KEYS[5], cid)

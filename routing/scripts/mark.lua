@@ -8,8 +8,9 @@
 --   visitor is never told of a private mark, nor of a viewer (T-2).
 local org, inc, person, cid, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl, private = tonumber(ARGV[6]), ARGV[7] == '1'
+local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr', 'srv')
+if head[3] ~= me then return elsewhere() end
 if redis.call('SISMEMBER', KEYS[2], inc) == 0 then return {'FENCED', '0', '0', '0'} end
-local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr')
 local gen, ctr = head[1] or '1', head[2] or '0'
 local raw = redis.call('HGET', KEYS[5], cid)
 if not raw then return {'NOTFOUND', gen, ctr, '0'} end

@@ -8,8 +8,9 @@
 -- Stays true: a note is told to operators who hold the chat or have a part in it, and
 --   stands in a key that nothing reads for a visitor: they never get one.
 local org, inc, person, cid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr', 'srv')
+if head[3] ~= me then return elsewhere() end
 if redis.call('SISMEMBER', KEYS[2], inc) == 0 then return {'FENCED', '0', '0', '0'} end
-local head = redis.call('HMGET', KEYS[1], 'gen', 'ctr')
 local gen, ctr = head[1] or '1', head[2] or '0'
 local raw = redis.call('HGET', KEYS[5], cid)
 local c = raw and cjson.decode(raw)

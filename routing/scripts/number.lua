@@ -4,7 +4,8 @@
 -- Returns {OK, gen, ctr, '0', id}
 -- Stays true: an id is given once. After a change of server the last ids may be
 --   lost, so that a number of them is left out.
-local m = redis.call('HMGET', KEYS[1], 'gen', 'ctr')
+local m = redis.call('HMGET', KEYS[1], 'gen', 'ctr', 'srv')
+if m[3] ~= me then return elsewhere() end
 local o = redis.call('HMGET', KEYS[2], 'chats', 'chatgen')
 local id = tonumber(o[1] or '0') + 1
 if o[2] and o[2] ~= m[1] then id = id + 100000 end

@@ -205,6 +205,21 @@ func (w *Watched) MasterNow(ctx context.Context) (string, error) {
 	return net.JoinHostPort(a[0], a[1]), nil
 }
 
+// NewPair starts a master and its replica, in step, with nobody to watch them.
+func NewPair(t testing.TB) (master, replica *Process) {
+	t.Helper()
+	master = process(t, "master")
+	host, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica = process(t, "replica", "--replicaof", host, port)
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	inStep(ctx, t, replica)
+	return master, replica
+}
+
 func inStep(ctx context.Context, t testing.TB, p *Process) {
 	t.Helper()
 	rdb := p.Client()
@@ -290,7 +305,7 @@ func process(t testing.TB, name string, args ...string) *Process {
 	l.Close()
 	dir := t.TempDir()
 	_, port, _ := net.SplitHostPort(addr)
-	base := []string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}
+	base := []string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}
 	if name == "sentinel" { // a sentinel rewrites its file
 		file := filepath.Join(dir, "sentinel.conf")
 		if err := os.WriteFile(file, fmt.Appendf(nil, "port %s\nbind 127.0.0.1\ndir %s\n", port, dir), 0o600); err != nil {
