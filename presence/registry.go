@@ -244,10 +244,24 @@ func (r *Registry) Run(ctx context.Context, ring func(ctx context.Context, kind 
 	wg.Go(func() { l.run(ctx) })
 	wg.Go(func() { r.sweepLoop(ctx, l, ring) })
 	wg.Wait()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), retireWithin)
 	defer cancel()
-	return r.retire(end)
+	for {
+		err := r.retire(end)
+		if switchboard.CodeOf(err) != switchboard.CodeUnavailable {
+			return err
+		}
+		select { // the store is just coming back: what is given back now nobody must reap
+		case <-end.Done():
+			return err
+		case <-time.After(probeFirst):
+		}
+	}
 }
+
+// retireWithin is for how long a node that stops tries to give its lease back, enough
+// for a store that has come back to be asked again (breaker.go).
+const retireWithin = 3 * time.Second
 
 // retire gives the lease back: off the live lists of partitions where nothing is
 // held any more, then out of the registry. What is still held is reaped by

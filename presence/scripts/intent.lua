@@ -231,6 +231,8 @@ function intents.follow(rec, link, n)
     redis.call('ZADD', DUE, 'NX', int(NOW + idleAfter()), rest(rec)) -- work, or a supervisor, has put it off
   end
 end
+-- heeds: does follow look at which connections there are?
+function intents.heeds(rec) return rec.idle or rec.intent == AWAY end
 -- worked: work has ended just now; who is idle is so from here on.
 function intents.worked(rec)
   if rec.idle and idleAfter() > 0 then later(idleAfter(), rest(rec)) end

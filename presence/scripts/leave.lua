@@ -4,28 +4,58 @@
 -- Returns OK, number of edges removed
 -- Stays true: a person without an edge is in grace with a deadline, or offline.
 local gone, grace, ended = ARGV[3], tonumber(ARGV[4]), 0
+local persons, ids, own, known = {}, {}, {}, {}
 for k = 5, #ARGV do
   local person = ARGV[k]
-  local link = linkOf(person)
-  local id = string.match(person, '^o(%d+)$')
-  local rec = id and open(id)
-  redis.call('SREM', OWN, org .. '/' .. person)
+  if not known[person] then
+    known[person] = true
+    persons[#persons + 1], ids[#ids + 1] = person, string.match(person, '^o(%d+)$')
+    own[#own + 1] = org .. '/' .. person
+  end
+end
+if not persons[1] then return reply('OK', 0) end
+redis.call('SREM', OWN, unpack(own))
+-- All is read at once and written at once: a dead node's people are many.
+for k, link in ipairs(redis.call('HMGET', LINK, unpack(persons))) do links[persons[k]] = link end
+if ids[1] then
+  for k, raw in ipairs(redis.call('HMGET', OP, unpack(ids))) do ahead[ids[k]] = raw or nil end
+end
+
+local edges, alarms, batch, offs = {}, {}, newBatch(), {}
+local function edge(person, link)
+  links[person] = link
+  edges[#edges + 1] = person
+  edges[#edges + 1] = link
+end
+for _, person in ipairs(persons) do
   local kept, had = {}, false
-  for i in string.gmatch(link or '', '%d+') do
+  for i in string.gmatch(linkOf(person) or '', '%d+') do
     if i == gone then had = true else kept[#kept + 1] = i end
   end
   if had then
     ended = ended + 1
+    local id = string.match(person, '^o(%d+)$')
+    local rec = id and open(id)
     if #kept > 0 then
-      setLink(person, table.concat(kept, ','))
-      if rec then settle(rec) end
+      edge(person, table.concat(kept, ','))
+      if rec and intents.heeds(rec) then settle(rec, batch) end
     elseif grace == 0 or (rec and rec.out) then
-      offline(person, rec)
+      offs[#offs + 1] = person
     else
-      setLink(person, '-')
-      later(grace, 'grace/' .. org .. '/' .. person)
-      if rec then settle(rec) end
+      edge(person, '-')
+      alarms[#alarms + 1] = int(NOW + grace)
+      alarms[#alarms + 1] = 'grace/' .. org .. '/' .. person
+      -- In grace an operator is here as before, but for new work (barrier).
+      if rec and (takes(rec) or intents.heeds(rec)) then settle(rec, batch) end
     end
   end
+end
+if edges[1] then redis.call('HSET', LINK, unpack(edges)) end
+if alarms[1] then redis.call('ZADD', DUE, unpack(alarms)) end
+write(batch)
+ahead = {}
+for _, person in ipairs(offs) do -- their work may be others' too, who are opened anew
+  local id = string.match(person, '^o(%d+)$')
+  offline(person, id and open(id))
 end
 return reply('OK', ended)

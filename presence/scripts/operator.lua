@@ -169,6 +169,17 @@ local function team(id)
   if teams[id] == nil then teams[id] = get(TEAM, id) or false end
   return teams[id]
 end
+-- teamsOf reads at once all that team() will be asked for an operator.
+local function teamsOf(rec)
+  local missing = {}
+  for _, id in ipairs({0, unpack(rec.teams or {})}) do
+    if teams[tostring(id)] == nil then missing[#missing + 1] = tostring(id) end
+  end
+  if not missing[1] then return end
+  for k, raw in ipairs(redis.call('HMGET', TEAM, unpack(missing))) do
+    teams[missing[k]] = raw and cjson.decode(raw)
+  end
+end
 
 -- scope: what follows sees what stands above
 
@@ -268,8 +279,18 @@ local function listing(lists, rec, group, tm, n, able, room, work)
   at[#at + 1] = member
 end
 local function relist(lists) -- what listing has put together: added, removed
-  if lists[1][1] then redis.call('ZADD', FREE, unpack(lists[1])) end
-  if lists[2][1] then redis.call('ZREM', FREE, unpack(lists[2])) end
+  for k, command in ipairs({'ZADD', 'ZREM'}) do
+    for first = 1, #lists[k], 4000 do -- unpack has its limit
+      redis.call(command, FREE, unpack(lists[k], first, math.min(first + 3999, #lists[k])))
+    end
+  end
+end
+-- A batch is what settle would write of many operators, written together. As long as it
+-- is not written none of them may be opened again.
+local function newBatch() return {lists = {{}, {}}, ops = {}} end
+local function write(batch)
+  relist(batch.lists)
+  if batch.ops[1] then redis.call('HSET', OP, unpack(batch.ops)) end
 end
 local function list(...)
   local lists = {{}, {}}
@@ -314,10 +335,13 @@ end
 
 -- each run:
 local before = {} -- how each opened operator looked when the script began
+local stored, ahead = {}, {} -- JSON of who was opened or settled, by number; of who will be opened, by name
 -- once:
 local function open(id)
-  local rec = get(OP, id)
-  if not rec then return nil end
+  local raw = ahead[id] or redis.call('HGET', OP, id)
+  if not raw then return nil end
+  local rec = cjson.decode(raw)
+  ahead[id], stored[rec.id] = nil, raw
   if not before[rec.id] then
     before[rec.id] = mark(rec, linkOf('o' .. id), tally(rec))
     intents.open(rec)
@@ -495,8 +519,10 @@ local function stay(rec, id)
 end
 
 -- settle recomputes what follows from link, intent, work and logout, stores the
--- operator and tells whoever watches. Every change of an operator ends here.
-local function settle(rec)
+-- operator and tells whoever watches. Every change of an operator ends here. With a
+-- batch it stores nothing itself.
+local function settle(rec, batch)
+  teamsOf(rec)
   local own = int(rec.id)
   local link = linkOf('o' .. own)
   local n = tally(rec)
@@ -520,7 +546,7 @@ local function settle(rec)
   elseif rec.able and not able and link ~= '-' then
     rec.able = nil
   end
-  local lists = {{}, {}}
+  local lists = batch and batch.lists or {{}, {}}
   for _, t in ipairs({0, unpack(rec.teams or {})}) do
     local tm = team(t)
     if tm then
@@ -533,11 +559,17 @@ local function settle(rec)
       end
     end
   end
-  relist(lists)
+  if not batch then relist(lists) end
   if can and WAKE == '0' and redis.call('EXISTS', QUEUE) == 1 then WAKE = '1' end
   rec.rev, rec.g = (rec.rev or 0) + 1, GEN
   local raw = cjson.encode(rec)
-  redis.call('HSET', OP, own, raw)
+  stored[rec.id] = raw
+  if batch then
+    batch.ops[#batch.ops + 1] = own
+    batch.ops[#batch.ops + 1] = raw
+  else
+    redis.call('HSET', OP, own, raw)
+  end
   local now = mark(rec, link, n)
   if not same(before[rec.id], now) then
     before[rec.id] = now

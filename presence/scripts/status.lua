@@ -12,17 +12,17 @@
 local rec = open(ARGV[3])
 if not rec or rec.account == 2 then return reply('GONE') end
 local minted = tonumber(ARGV[11])
-if minted > 0 and minted <= math.max(rec.floor or 0, tonumber(redis.call('HGET', ORG, 'floor') or '0')) then return reply('OUT') end
+if minted > 0 and minted <= (rec.floor or 0) then return reply('OUT') end
 local version, when = tonumber(ARGV[5]), ARGV[7]
-if version > 0 and version ~= rec.version then return reply('STALE', cjson.encode(rec)) end
+if version > 0 and version ~= rec.version then return reply('STALE', stored[rec.id]) end
 local c, n = {i = ARGV[4], s = ARGV[6], b = ARGV[9], w = ARGV[10], ms = tonumber(ARGV[8])}, tally(rec)
 local status, left = 'OK', nil
 if when == 'cancel' then
-  if not rec.pend then return reply('OK', cjson.encode(rec)) end
+  if not rec.pend then return reply('OK', stored[rec.id]) end
   intents.note(rec, c.s, c.b, c.w, intents.forget(rec, c.b))
   rec.version = rec.version + 1
 elseif when == 'return' then
-  if not rec.back then return reply('OK', cjson.encode(rec)) end
+  if not rec.back then return reply('OK', stored[rec.id]) end
   status, left = intents.leave(rec, c)
 elseif when == 'after_work' and busy(n) then
   status, left = intents.later(rec, c)
@@ -36,4 +36,4 @@ end
 if status == 'LOCKED' then return reply('LOCKED', int(left - NOW)) end
 if status ~= 'OK' then return reply(status) end
 settle(rec)
-return reply('OK', cjson.encode(rec))
+return reply('OK', stored[rec.id])
