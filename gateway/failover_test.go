@@ -34,14 +34,19 @@ func onCluster(t *testing.T, masters []*redistest.Process, n int) *cluster {
 	}, n)
 }
 
-// F13: the master dies; the sentinel promotes its replica.
+// F13: the master dies; the sentinel promotes its replica. Once with scripts called as
+// functions, once, where the servers have none, by their hashes.
 func TestChaosSentinelMasterKilled(t *testing.T) {
-	w := redistest.NewWatched(t, 1)
-	cl := onSentinel(t, w, 2)
-	chaos(t, cl, []fault{{"F13 the master is killed", func(ctx context.Context) error {
-		w.Master.Kill()
-		return cl.risen(ctx, cl.generation())
-	}}})
+	for name, args := range map[string][]string{"functions": nil, "hashes": {"--rename-command", "FUNCTION", ""}} {
+		t.Run(name, func(t *testing.T) {
+			w := redistest.NewWatched(t, 1, args...)
+			cl := onSentinel(t, w, 2)
+			chaos(t, cl, []fault{{"F13 the master is killed", func(ctx context.Context) error {
+				w.Master.Kill()
+				return cl.risen(ctx, cl.generation())
+			}}})
+		})
+	}
 }
 
 // F14: the master hangs: go-redis alone would stay deaf until it goes on.

@@ -156,16 +156,16 @@ type Watched struct {
 func Sentinel(t testing.TB) string { return NewWatched(t, 1).Sentinel }
 
 // NewWatched starts a master with n replicas and one sentinel, which takes a
-// master for dead after 2 s.
-func NewWatched(t testing.TB, n int) *Watched {
+// master for dead after 2 s. args are further options of master and replicas.
+func NewWatched(t testing.TB, n int, args ...string) *Watched {
 	t.Helper()
-	w := &Watched{t: t, Master: process(t, "master")}
+	w := &Watched{t: t, Master: process(t, "master", args...)}
 	host, port, err := net.SplitHostPort(w.Master.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range n {
-		w.Replicas = append(w.Replicas, process(t, "replica", "--replicaof", host, port))
+		w.Replicas = append(w.Replicas, process(t, "replica", append([]string{"--replicaof", host, port}, args...)...))
 	}
 	w.Sentinel = server(t, "sentinel", "--sentinel")
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
