@@ -9,7 +9,7 @@
 //   - work: the offers, chats and calls that an operator holds.
 //
 // Routable is computed from the three (and from the account and from logout
-// orders) in one place, the Lua prelude scripts/operator.lua; so is the outward
+// orders) in one place, the Lua prelude (scripts/operator.lua, barrier); so is the outward
 // status. Every script that changes one of them ends in its settle(), which also
 // carries out a logout that waited for the last piece of work: "the last chat
 // ended" and "signed out" are one step.

@@ -16,7 +16,7 @@ import (
 // caller would have to guess it, and the script to answer "try again" when the
 // guess was wrong; with one key per organization every transition is one step
 // and one round trip. Free operators and waiting chats of different teams stand
-// in score bands of 2^44 of one sorted set (operator.lua, BAND): a band is a group,
+// in score bands of 2^44 of one sorted set (prelude.lua, BAND): a band is a group,
 // one distinct requirement. A team's own (no requirement but the team) is 0 to 255;
 // 256 to 511 are for skills with levels, made when a chat first needs them. So a
 // decision reads the head of a band, whatever the number of operators or chats.

@@ -78,8 +78,14 @@ func (r *Registry) sent(s *Script, identity string, functions bool) sent {
 }
 
 // Prelude returns the Lua text in front of every script that touches an
-// operator (scripts/operator.lua, and scripts/intent.lua and parts.lua behind it).
-func Prelude() string { return source("operator") + scope + source("intent") + scope + source("parts") }
+// operator: five files, of which each sees those before it.
+func Prelude() string {
+	var texts []string
+	for _, name := range []string{"prelude", "operator", "settle", "intent", "parts"} {
+		texts = append(texts, source(name))
+	}
+	return strings.Join(texts, scope)
+}
 
 func ledger(name string) *Script { return NewScript(name, Prelude(), source(name)) }
 func bare(name string) *Script   { return NewScript(name, source(name)) }

@@ -70,7 +70,7 @@ func TestRaceLastChatEndsAgainstANewOffer(t *testing.T) {
 // ever. A visitor who is gone ends the chat after the silent time; telephony that is
 // gone ends the call by its lease; what goes on and on is given back after a day,
 // also when the wish to leave is the operator's own. Seen red without the silent
-// deadline (visitor.lua), the lease's (call.lua) and PATIENCE (operator.lua).
+// deadline (visitor.lua), the lease's (call.lua) and PATIENCE (settle.lua).
 func TestNobodyWhoVanishedHoldsALogout(t *testing.T) {
 	d := newDesk(t)
 	d.operators(1, 4, 1)

@@ -32,7 +32,7 @@ type Event struct {
 }
 
 // separator stands between what one step of the store tells a node; no JSON has it
-// (operator.lua, publish).
+// (prelude.lua, publish).
 const separator = "\x1e"
 
 // take reads one message of the bus and hands on what is in it, in order; false: it

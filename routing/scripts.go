@@ -17,9 +17,9 @@ func source(name string) string {
 	return string(b)
 }
 
-// matching returns a script behind the preludes: presence's, open.lua, webhook.lua and match.lua.
+// matching returns a script behind the preludes: presence's, open.lua, webhook.lua, chats.lua and match.lua.
 func matching(names ...string) *presence.Script {
-	texts := []string{presence.Prelude(), source("open"), source("webhook"), source("match")}
+	texts := []string{presence.Prelude(), source("open"), source("webhook"), source("chats"), source("match")}
 	for _, name := range names {
 		texts = append(texts, source(name))
 	}

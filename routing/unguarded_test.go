@@ -71,7 +71,7 @@ func (g guard) install(t *testing.T) {
 	}
 	for name, at := range remade {
 		was, before := *at, hits
-		texts := []string{cut("prelude", presence.Prelude()), source("open"), source("webhook"), cut("match", source("match"))}
+		texts := []string{cut("prelude", presence.Prelude()), source("open"), source("webhook"), source("chats"), cut("match", source("match"))}
 		if more := behind[name]; more != "" {
 			texts = append(texts, cut(more, source(more)))
 		}

@@ -1,5 +1,5 @@
--- The prelude's second file: how an intent changes, and what is remembered of it.
--- operator.lua calls it through the table intents, so it may stand behind.
+-- The prelude's fourth file: how an intent changes, and what is remembered of it.
+-- settle.lua calls it through the table intents, so it may stand behind.
 --
 -- Who may set what (the table is in presence/doc.go):
 --   operator    always, but not while a supervisor's temporary status lasts

@@ -1,5 +1,5 @@
--- The prelude's third file: who takes part in a chat besides its holder, and who is
--- asked to. operator.lua calls it through the table parts, so it may stand behind.
+-- The prelude's fifth file: who takes part in a chat besides its holder, and who is
+-- asked to. What stands before it calls it through the table parts, so it may stand behind.
 --
 -- The holder is c.op and nobody else: work chat:<id>, in units of capacity. Fields of
 -- an active chat's record, absent at rest:
