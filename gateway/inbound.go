@@ -199,15 +199,28 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 }
 
 // rejoined: this node was taken for dead and has a new number. Its people are
-// asserted under it; they are in grace still, so nobody saw them go.
+// asserted under it; they are in grace still, so nobody saw them go. While the store
+// does not answer it is asked again: to close the sockets would bring all people at
+// once to nodes that have no store either.
 func (s *Server) rejoined(ctx context.Context, inc string) {
 	s.bus.Resubscribe()
-	for e, at := range s.everyone() {
-		if err := s.enterAgain(ctx, e, at); err != nil && !errors.Is(err, presence.ErrHold) { // then resync enters them
-			s.log.Error("a person could not be asserted", "node", inc, "person", e.person, "err", err)
-			for _, c := range s.hub.Conns(e.org, e.person) {
-				c.End(switchboard.CloseMoving, "moving")
+	began, people := time.Now(), s.everyone()
+	s.eachOf(people, func(e edge, minted int64) {
+		err := s.enterAgain(ctx, e, minted)
+		for ctx.Err() == nil && switchboard.CodeOf(err) == switchboard.CodeUnavailable && !errors.Is(err, presence.ErrHold) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(assertAgain):
+				err = s.enterAgain(ctx, e, minted)
 			}
 		}
-	}
+		if err == nil || errors.Is(err, presence.ErrHold) || ctx.Err() != nil { // held: resync enters them; over: buried once more, or the end
+			return
+		}
+		s.log.Error("a person could not be asserted", "node", inc, "person", e.person, "err", err)
+		for _, c := range s.hub.Conns(e.org, e.person) {
+			c.End(switchboard.CloseMoving, "moving")
+		}
+	})
+	s.log.Info("asserted who is here", "node", inc, "people", len(people), "took", time.Since(began))
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -113,15 +114,46 @@ func (s *Server) assert(ctx context.Context, p presence.Partition, gen int64) er
 // enterAll asserts the edges of everybody here in a partition. Whoever must not
 // come in any more is told so.
 func (s *Server) enterAll(ctx context.Context, p presence.Partition) error {
-	for e, minted := range s.everyone() {
-		if s.reg.Partition(e.org) != p {
-			continue
+	people := s.everyone()
+	maps.DeleteFunc(people, func(e edge, _ int64) bool { return s.reg.Partition(e.org) != p })
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.eachOf(people, func(e edge, minted int64) {
+		if ctx.Err() != nil {
+			return
 		}
 		if err := s.enterAgain(ctx, e, minted); err != nil {
-			return err
+			cancel(err)
 		}
+	})
+	return context.Cause(ctx)
+}
+
+const (
+	asserters   = 16 // at work at once: their calls go in one pipeline, and messages pass between
+	assertAgain = 100 * time.Millisecond
+)
+
+// eachOf does something for each of some people, for asserters of them at a time.
+func (s *Server) eachOf(people map[edge]int64, do func(e edge, minted int64)) {
+	type one struct {
+		edge
+		minted int64
 	}
-	return nil
+	next := make(chan one)
+	var wg sync.WaitGroup
+	for range min(asserters, len(people)) {
+		wg.Go(func() {
+			for p := range next {
+				do(p.edge, p.minted)
+			}
+		})
+	}
+	for e, minted := range people {
+		next <- one{e, minted}
+	}
+	close(next)
+	wg.Wait()
 }
 
 // everyone returns the people here and the mint time of their newest token.

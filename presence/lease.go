@@ -24,6 +24,9 @@ type lease struct {
 	seen    map[string]sighting // only the beat loop writes
 	beaten  time.Time           // last beat that reached Redis
 	doubted time.Time           // when half of the nodes looked dead and the second look began
+
+	unsay  context.CancelFunc // ends what says who is here after a rejoin
+	saying sync.WaitGroup
 }
 
 // sighting is the counter a peer showed, and when (monotonic) it first did.
@@ -33,6 +36,7 @@ type sighting struct {
 }
 
 func (l *lease) run(ctx context.Context) {
+	defer l.hush()
 	tick := time.NewTicker(l.r.cfg.Beat)
 	defer tick.Stop()
 	for {
@@ -121,8 +125,17 @@ func (l *lease) bury(ctx context.Context, silent []string, nodes int) error {
 	return nil
 }
 
+// hush ends what an earlier rejoin began, and waits for it.
+func (l *lease) hush() {
+	if l.unsay != nil {
+		l.unsay()
+	}
+	l.saying.Wait()
+}
+
 // rejoin: this incarnation was buried. What it held is being reaped; it may
-// never write again. Take a new number and say who is here.
+// never write again. Take a new number and say who is here: beside the beats, since
+// with many people it takes longer than a silent node is waited for.
 func (l *lease) rejoin(ctx context.Context) error {
 	old := l.r.Incarnation()
 	inc, err := l.r.register(ctx)
@@ -134,7 +147,9 @@ func (l *lease) rejoin(ctx context.Context) error {
 	l.r.metrics.rejoins.Inc()
 	l.r.log.Warn("taken for dead; back under a new number", "was", old, "node", inc)
 	if l.r.cfg.Rejoined != nil {
-		l.r.cfg.Rejoined(ctx, inc)
+		l.hush()
+		ctx, l.unsay = context.WithCancel(ctx)
+		l.saying.Go(func() { l.r.cfg.Rejoined(ctx, inc) })
 	}
 	return nil
 }

@@ -158,6 +158,36 @@ func TestLeaseFencedNodeComesBackUnderANewNumber(t *testing.T) {
 	s.nothingLeft(old)
 }
 
+// A node with many people says for long who is here; meanwhile it beats, or it would be
+// buried again. (Red when lease.go calls Rejoined in its loop.)
+func TestLeaseBeatsWhileItSaysWhoIsHere(t *testing.T) {
+	s := newSite(t)
+	cfg := soon
+	begun, end := make(chan string, 10), make(chan struct{})
+	cfg.Rejoined = func(ctx context.Context, inc string) {
+		begun <- inc
+		select {
+		case <-ctx.Done():
+		case <-end:
+		}
+	}
+	frozen := s.node(cfg)
+	s.crowd(frozen, 0)
+	s.run(s.reg, nil)
+	s.run(s.node(soon), nil)
+	wait(t, "the burial", func() bool { return !s.registered(frozen) })
+	s.run(frozen, nil)
+	inc := <-begun
+	wait(t, "twice the beats in which a silent node is buried", func() bool {
+		beats, err := s.rdb.HGet(s.ctx, keyNodes, inc).Int64()
+		return err == nil && beats > 2*int64(cfg.BuryAfter/cfg.Beat)
+	})
+	if len(begun) != 0 || frozen.Incarnation() != inc {
+		t.Errorf("was %s, is %s; said again by %d", inc, frozen.Incarnation(), len(begun))
+	}
+	close(end)
+}
+
 // A partition whose live list is lost (a rolled-back server) lets a living node
 // in again: it is fenced once and enters anew under its old number.
 func TestLeaseLostLiveListIsEnteredAgain(t *testing.T) {

@@ -42,7 +42,8 @@ type Config struct {
 	// pair in an organization. It must not block.
 	Wake func(switchboard.OrgID)
 	// Rejoined is called after this node was taken for dead and has a new
-	// incarnation: subscribe to its inboxes, assert the people who are here.
+	// incarnation: subscribe to its inboxes, assert the people who are here. The node
+	// beats on meanwhile; ctx ends when it is taken for dead once more, or with Run.
 	Rejoined func(ctx context.Context, inc string)
 	// Rolled is called when a partition has a new generation: its server has
 	// changed and writes may be lost. Assert what this node holds (rollback.go).
