@@ -196,7 +196,7 @@ func (s *Server) resume(c *hub.Conn, ss *session, chats []switchboard.ChatPositi
 
 func (s *Server) resumeOne(ctx context.Context, c *hub.Conn, ss *session, p switchboard.ChatPosition) error {
 	if err := c.Room(ctx); err != nil {
-		return err
+		return switchboard.Wrap(switchboard.CodeUnavailable, "this connection takes its messages too slowly; come back for the rest", err)
 	}
 	s.hub.Hold(c, p.Chat)
 	after := int64(0)

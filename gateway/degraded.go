@@ -77,6 +77,22 @@ func (d *degraded) latch(e edge, l latchedStatus) bool {
 	return true
 }
 
+// latchAgain keeps a choice that could not be carried out, unless there is a later one.
+func (d *degraded) latchAgain(e edge, l latchedStatus) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, later := d.latched[e]; !later {
+		d.latched[e] = l
+	}
+}
+
+// unlatch forgets a choice: the person has made another since, which was carried out.
+func (d *degraded) unlatch(e edge) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.latched, e)
+}
+
 // news returns the partitions whose state people have yet to hear, and the
 // statuses that may be carried out now.
 func (d *degraded) news(parts []presence.Partition, of func(switchboard.OrgID) presence.Partition) (turned map[presence.Partition]bool, due map[edge]latchedStatus) {
@@ -105,12 +121,15 @@ type degradedFrame struct {
 // watchStore tells people when their store goes and comes, and carries out what
 // was latched.
 func (s *Server) watchStore(ctx context.Context) {
+	var again <-chan time.Time // nil: nothing is to be carried out once more
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.degraded.changed:
+		case <-again:
 		}
+		again = nil
 		turned, due := s.degraded.news(s.reg.Partitions(), s.reg.Partition)
 		if len(turned) > 0 {
 			s.hub.Each(func(c *hub.Conn) bool {
@@ -123,18 +142,25 @@ func (s *Server) watchStore(ctx context.Context) {
 			})
 		}
 		for e, l := range due {
-			s.carryLatched(e, l)
+			if !s.carryLatched(e, l) {
+				again = time.After(latchAgain)
+			}
 		}
 	}
 }
 
+// latchAgain is when a choice is tried once more that the store refused although it is
+// back: this node may have been taken for dead meanwhile and have no new number yet.
+const latchAgain = time.Second
+
 // carryLatched carries out a status that was chosen while the store was away, if
-// its person is still here. A version that is stale by now is refused and told.
-func (s *Server) carryLatched(e edge, l latchedStatus) {
+// its person is still here. A version that is stale by now is refused and told. False: it
+// is kept, to be tried once more.
+func (s *Server) carryLatched(e edge, l latchedStatus) bool {
 	conns := s.hub.Conns(e.org, e.person)
 	op, ok := e.person.Operator()
 	if !ok || len(conns) == 0 {
-		return
+		return true
 	}
 	ctx, cancel := callContext()
 	defer cancel()
@@ -142,12 +168,14 @@ func (s *Server) carryLatched(e edge, l latchedStatus) {
 	switch {
 	case err == nil:
 	case switchboard.CodeOf(err) == switchboard.CodeUnavailable:
-		s.degraded.latch(e, l) // gone again; its return has this tried once more
+		s.degraded.latchAgain(e, l)
+		return false
 	default:
 		for _, c := range conns {
 			s.fail(c, switchboard.In{T: switchboard.KindStatus, Re: l.re}, err)
 		}
 	}
+	return true
 }
 
 // latchStatus answers a status write that the store could not take: it is kept,

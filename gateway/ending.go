@@ -52,10 +52,14 @@ func (s *Server) expired(c *hub.Conn) {
 		defer cancel()
 		rec, err := s.reg.Operator(ctx, id.Org, op)
 		if err != nil {
-			s.log.Warn("an expired token's operator could not be read", "operator", op, "err", err)
+			s.log.Warn("an expired token's operator could not be read; it is tried again", "operator", op, "err", err)
+			s.leaves.expired(c)
+			return
 		} else if chats, calls := rec.Busy(); chats+calls+rec.Parts()+rec.Tasks() > 0 {
 			if _, err := s.reg.SignOut(ctx, id.Org, op, presence.SignOutDrain); err != nil {
-				s.log.Warn("an operator with an expired token could not be marked leaving", "operator", op, "err", err)
+				s.log.Warn("an operator with an expired token could not be marked leaving; it is tried again", "operator", op, "err", err)
+				s.leaves.expired(c)
+				return
 			}
 			c.Send(hub.ClassEvent, mustJSON(leavingFrame{T: switchboard.KindLeaving, Reason: "your sign-in has expired", Chats: chats + rec.Parts(), Calls: calls}))
 			return

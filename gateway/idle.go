@@ -73,7 +73,7 @@ func (s *Server) allIdle(e edge) bool {
 	return len(conns) > 0
 }
 
-// tellIdle tells the store of a change; what fails is told again (retryLeaves).
+// tellIdle tells the store of a change; what fails is told again (reconcile).
 func (s *Server) tellIdle(e edge) error {
 	op, ok := e.person.Operator()
 	if !ok {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,88 +118,6 @@ func (s *Server) heardOrder(e routing.Event) {
 	}
 }
 
-// missed: nudges of a partition may be lost. Whoever lives there is asked to say
-// where it stands, and is told what it holds; nothing is assumed.
-func (s *Server) missed(p presence.Partition) {
-	if !s.tasks.add(func(ctx context.Context) { s.repair(ctx, p) }) {
-		s.log.Warn("too much to do; a repair was dropped, the next look at the heads finds it", "partition", p.Tag)
-	}
-}
-
-func (s *Server) repair(ctx context.Context, p presence.Partition) {
-	var people []edge
-	s.hub.Persons(func(org switchboard.OrgID, person switchboard.PersonID) bool {
-		if s.reg.Partition(org) == p && !isGuest(person) {
-			people = append(people, edge{org, person})
-		}
-		return true
-	})
-	s.board.reload(p)
-	for try := 0; len(people) > 0 && try < repairTries; try++ {
-		if try > 0 { // a store that has just come back refuses some
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Second):
-			}
-		}
-		people = s.repairSome(ctx, people)
-	}
-}
-
-// repairTries bounds how often a person is read again whom the store refused: one who
-// is passed over would not learn of a chat until they reconnect.
-const repairTries = 5
-
-// repairSome repairs people and returns those whose state could not be read.
-func (s *Server) repairSome(ctx context.Context, people []edge) (left []edge) {
-	for _, e := range people {
-		if ctx.Err() != nil {
-			return left
-		}
-		if err := s.repairOne(ctx, e); err != nil {
-			s.log.Warn("a person's state could not be read after a gap", "person", e.person, "err", err)
-			left = append(left, e)
-		}
-	}
-	return left
-}
-
-// repairOne brings one person's sockets up to date by reading again.
-func (s *Server) repairOne(ctx context.Context, e edge) error {
-	op, operator := e.person.Operator()
-	if operator {
-		rec, err := s.reg.Operator(ctx, e.org, op)
-		if err != nil {
-			return err
-		}
-		s.end(e.org, e.person, rec.Floor, logoutFrame{T: switchboard.KindLogout, Reason: "signed out"})
-	}
-	snap, err := s.router.Snapshot(ctx, e.org, e.person)
-	if err != nil {
-		return err
-	}
-	for _, c := range s.hub.Conns(e.org, e.person) {
-		if snap.Self != nil {
-			c.Send(hub.ClassEvent, append([]byte(`{"t":"self",`), snap.Self[1:]...))
-		}
-		if snap.Leaving != nil {
-			c.Send(hub.ClassEvent, snap.Leaving)
-		}
-		for _, chat := range snap.Chats {
-			offer, asked := offerTo(chat, e.person)
-			if asked {
-				c.Send(hub.ClassEvent, mustJSON(offer))
-			}
-			if !asked || chat.Role(op) != "" { // who takes part may be asked for more
-				c.Send(hub.ClassEvent, mustJSON(chatOf(chat, e.person)))
-			}
-		}
-		c.Send(hub.ClassEvent, []byte(`{"t":"gap"}`))
-	}
-	return nil
-}
-
 // rejoined: this node was taken for dead and has a new number. Its people are
 // asserted under it; they are in grace still, so nobody saw them go. While the store
 // does not answer it is asked again: to close the sockets would bring all people at
@@ -205,7 +125,8 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 func (s *Server) rejoined(ctx context.Context, inc string) {
 	s.bus.Resubscribe()
 	began, people := time.Now(), s.everyone()
-	s.eachOf(people, func(e edge, minted int64) {
+	each(atOnce, slices.Collect(maps.Keys(people)), func(e edge) {
+		minted := people[e]
 		err := s.enterAgain(ctx, e, minted)
 		for ctx.Err() == nil && switchboard.CodeOf(err) == switchboard.CodeUnavailable && !errors.Is(err, presence.ErrHold) {
 			select {

@@ -56,6 +56,9 @@ func (s *Server) onSignOut(ctx context.Context, c *hub.Conn, ss *session, in swi
 		c.End(1000, "signed out")
 		return silent{}, nil
 	}
+	if id, ok := c.Identity(); ok && in.When == presence.SignOutStay && !id.Expires.IsZero() && !id.Expires.After(time.Now()) {
+		return nil, switchboard.Errorc(switchboard.CodeExpired, "your sign-in has expired; renew it to stay")
+	}
 	leaving, err := s.reg.SignOut(ctx, ss.claims.Org, ss.claims.Operator, in.When)
 	if err == nil {
 		err = s.reg.Safe(ctx, ss.claims.Org)
@@ -89,6 +92,7 @@ func (s *Server) onAuth(ctx context.Context, c *hub.Conn, ss *session, in switch
 		return nil, &switchboard.Error{Code: switchboard.CodeForbidden, Field: "token", Message: "this token is another person's"}
 	}
 	if err := s.reg.Stays(ctx, claims.Org, claims.Person(), claims.Minted, false); err != nil {
+		s.doubt(edge{claims.Org, claims.Person()}, err)
 		return nil, err
 	}
 	ss.claims = claims

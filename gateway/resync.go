@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,9 @@ func (s *Server) resync(ctx context.Context) {
 			return
 		case <-s.resyncs.some:
 		}
-		for p, gen := range s.resyncs.take() {
+		due := s.resyncs.take()
+		each(2, slices.Collect(maps.Keys(due)), func(p presence.Partition) {
+			gen := due[p]
 			if err := s.assert(ctx, p, gen); err != nil && ctx.Err() == nil {
 				s.log.Warn("what this node holds could not be asserted; it is tried again", "partition", p.Tag, "gen", gen, "err", err)
 				select {
@@ -59,7 +62,7 @@ func (s *Server) resync(ctx context.Context) {
 				}
 				s.resyncs.add(p, gen)
 			}
-		}
+		})
 	}
 }
 
@@ -67,6 +70,11 @@ func (s *Server) resync(ctx context.Context) {
 // steps is presence/rollback.go's), then has its people look at what they hold.
 func (s *Server) assert(ctx context.Context, p presence.Partition, gen int64) error {
 	began := time.Now()
+	ctx, done := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { s.asserting(ctx, p, gen) })
+	defer wg.Wait()
+	defer done()
 	people, chats, orders := s.mirror.held(p)
 	for org, records := range people {
 		if err := s.reg.EnsureOrg(ctx, org); err != nil {
@@ -79,14 +87,8 @@ func (s *Server) assert(ctx context.Context, p presence.Partition, gen int64) er
 	if err := s.enterAll(ctx, p); err != nil {
 		return err
 	}
-	for org, records := range chats {
-		for _, record := range records {
-			what, err := s.router.Restore(ctx, org, record)
-			if err != nil {
-				return err
-			}
-			s.metrics.restored.WithLabelValues(what).Inc()
-		}
+	if err := s.assertChats(ctx, chats); err != nil {
+		return err
 	}
 	for org, records := range people {
 		if err := s.reg.Restore(ctx, org, false, records); err != nil {
@@ -106,9 +108,44 @@ func (s *Server) assert(ctx context.Context, p presence.Partition, gen int64) er
 		return err
 	}
 	s.mirror.settled(p, gen)
-	s.repair(ctx, p)
+	s.missed(p)
 	s.log.Info("asserted what this node holds", "partition", p.Tag, "gen", gen, "people", len(people), "took", time.Since(began))
 	return nil
+}
+
+// asserting has matching wait as long as this node is at work on it.
+func (s *Server) asserting(ctx context.Context, p presence.Partition, gen int64) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.reg.Asserting(ctx, p, gen); err != nil && ctx.Err() == nil {
+				s.log.Warn("matching may not wait for what this node asserts", "partition", p.Tag, "err", err)
+			}
+		}
+	}
+}
+
+func (s *Server) assertChats(ctx context.Context, chats map[switchboard.OrgID][]string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for org, records := range chats {
+		each(atOnce, records, func(record string) {
+			if ctx.Err() != nil {
+				return
+			}
+			what, err := s.router.Restore(ctx, org, record)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			s.metrics.restored.WithLabelValues(what).Inc()
+		})
+	}
+	return context.Cause(ctx)
 }
 
 // enterAll asserts the edges of everybody here in a partition. Whoever must not
@@ -118,43 +155,19 @@ func (s *Server) enterAll(ctx context.Context, p presence.Partition) error {
 	maps.DeleteFunc(people, func(e edge, _ int64) bool { return s.reg.Partition(e.org) != p })
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.eachOf(people, func(e edge, minted int64) {
+	each(atOnce, slices.Collect(maps.Keys(people)), func(e edge) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := s.enterAgain(ctx, e, minted); err != nil {
+		if err := s.enterAgain(ctx, e, people[e]); err != nil {
 			cancel(err)
 		}
 	})
 	return context.Cause(ctx)
 }
 
-const (
-	asserters   = 16 // at work at once: their calls go in one pipeline, and messages pass between
-	assertAgain = 100 * time.Millisecond
-)
-
-// eachOf does something for each of some people, for asserters of them at a time.
-func (s *Server) eachOf(people map[edge]int64, do func(e edge, minted int64)) {
-	type one struct {
-		edge
-		minted int64
-	}
-	next := make(chan one)
-	var wg sync.WaitGroup
-	for range min(asserters, len(people)) {
-		wg.Go(func() {
-			for p := range next {
-				do(p.edge, p.minted)
-			}
-		})
-	}
-	for e, minted := range people {
-		next <- one{e, minted}
-	}
-	close(next)
-	wg.Wait()
-}
+// assertAgain is the pause before what could not be asserted is tried again.
+const assertAgain = 100 * time.Millisecond
 
 // everyone returns the people here and the mint time of their newest token.
 func (s *Server) everyone() map[edge]int64 {
@@ -172,6 +185,7 @@ func (s *Server) everyone() map[edge]int64 {
 func (s *Server) enterAgain(ctx context.Context, e edge, minted int64) error {
 	idle := s.allIdle(e)
 	err := s.reg.Stays(ctx, e.org, e.person, minted, idle)
+	s.doubt(e, err)
 	if idle {
 		s.idles.doubt(e)
 	}

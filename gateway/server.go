@@ -42,6 +42,7 @@ type Server struct {
 	places   *places
 	degraded *degraded
 	resyncs  *resyncs
+	repairs  *repairs
 	idles    *idles
 	webhooks *webhooks
 
@@ -70,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s.tokens = NewTokens(cfg.Accounts.SigningKey, cfg.Accounts.VerificationKey)
 	s.limits = newLimiters(cfg.Limits, cfg.Registerer)
 	s.wakes, s.tasks, s.leaves = newWakes(), newTasks(), newLeaves()
-	s.resyncs, s.degraded = newResyncs(), newDegraded()
+	s.resyncs, s.repairs, s.degraded = newResyncs(), newRepairs(), newDegraded()
 	s.idles = newIdles()
 	if err := s.listen(); err != nil {
 		return nil, err
@@ -172,7 +173,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("subscribe to the node's inboxes: %w", err), s.closeListeners())
 	}
 	leaseWG.Go(func() { leaseErr = s.reg.Run(lease, s.router.Ring) })
-	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.places.run, s.tidy, s.resync, s.watchStore, s.retryLeaves, s.webhooks.run} {
+	for _, run := range []func(context.Context){s.match, s.tasks.run, s.board.run, s.orderBoard.run, s.marks.run, s.mirror.run, s.places.run, s.tidy, s.resync, s.repair, s.watchStore, s.reconcile, s.webhooks.run} {
 		workWG.Go(func() { run(work) })
 	}
 	socketWG.Go(func() { s.hub.Run(sockets) }) // returns nil only

@@ -248,8 +248,8 @@ func contents(t testing.TB, rdb *redis.Client) map[string]int {
 				n = int(m)
 			}
 		}
-		if kindOfKey(key) == "meta" { // these two stay when an incarnation died before it had asserted what it held (adopt.lua)
-			held, err := rdb.HMGet(ctx, key, "hold", "awaited").Result()
+		if kindOfKey(key) == "meta" { // these stay when an incarnation died before it had asserted what it held (adopt.lua)
+			held, err := rdb.HMGet(ctx, key, "hold", "awaited", "risen").Result()
 			if err != nil {
 				t.Fatal(err)
 			}

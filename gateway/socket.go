@@ -179,6 +179,7 @@ func (s *Server) hello(c *hub.Conn, ss *session, in switchboard.In) bool {
 	idle := s.allIdle(edge{org, person})
 	entered, err := s.reg.EnterIdle(ctx, org, person, claims.Minted, idle)
 	if err != nil {
+		s.doubt(edge{org, person}, err)
 		return refuse(err)
 	}
 	if idle {

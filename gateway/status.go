@@ -75,6 +75,9 @@ func (s *Server) onStatus(ctx context.Context, _ *hub.Conn, ss *session, in swit
 		}
 		return s.latchStatus(ss, in, ch, err)
 	}
+	if op == ss.claims.Operator {
+		s.degraded.unlatch(edge{ss.claims.Org, ss.claims.Person()})
+	}
 	return nil, nil
 }
 

@@ -29,7 +29,7 @@ import (
 //	{reg}:node:<inc>      hash    address, version, start of a node        deleted at burial
 //	{reg}:parts           set     tags of partitions in use                P
 //	{reg}:tags            string  the tag table; a start with another is refused   one
-//	{T}:meta              hash    gen, ctr, srv, hold, awaited, rest; lib:<name>   six fields, one a library
+//	{T}:meta              hash    gen, ctr, srv, hold, risen, awaited, rest, safe; lib:<name>   eight fields, one a library
 //	{T}:live, {T}:deaf    set     incarnations that may write / do not hear     living nodes
 //	{T}:iq                hash    incarnation -> last inbox number         living nodes; the dead until reaped
 //	{T}:due               zset    every deadline -> Redis ms               work in progress

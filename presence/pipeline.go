@@ -91,6 +91,13 @@ var errBusy = &switchboard.Error{Code: switchboard.CodeUnavailable, RetryAfter: 
 var errAway = &switchboard.Error{Code: switchboard.CodeUnavailable, RetryAfter: retryAfter,
 	Message: "the store is away; try again"}
 
+// MayBeWritten reports whether a call that failed may have been carried out, or may be
+// yet; false for one that this node has not sent, or that the store has refused.
+func MayBeWritten(err error) bool {
+	return switchboard.CodeOf(err) == switchboard.CodeUnavailable && !errors.Is(err, errAway) && !errors.Is(err, errBusy) &&
+		!errors.Is(err, errFenced) && !errors.Is(err, ErrHold)
+}
+
 // call sends one call and waits for its answer or for ctx. When ctx ends
 // first the call may or may not have been carried out, unless it still waited.
 // shed: the call may be refused because others wait too long already.

@@ -44,9 +44,21 @@ func (r *Registry) Restore(ctx context.Context, org switchboard.OrgID, missing b
 // Asserted says that this node has asserted all it holds in a partition under a
 // generation; matching waits for it (scripts/adopt.lua).
 func (r *Registry) Asserted(ctx context.Context, p Partition, gen int64) error {
-	_, err := r.eval(ctx, scriptAsserted, []string{p.key("meta")}, gen)
+	_, err := r.eval(ctx, scriptAsserted, []string{p.key("meta")}, gen, r.Incarnation())
 	return err
 }
+
+// Asserting says that this node still asserts what it holds in a partition under a
+// generation: matching waits on, to be called each second, for assertWithin at most after
+// the change. It may be called when matching waits no more.
+func (r *Registry) Asserting(ctx context.Context, p Partition, gen int64) error {
+	_, err := r.eval(ctx, scriptAsserting, []string{p.key("meta")}, gen, r.Incarnation(), adoptHold.Milliseconds(), assertWithin.Milliseconds())
+	return err
+}
+
+// assertWithin is for how long after a change of server nobody is matched while nodes say
+// that they still assert: some thousand chats a node take longer than adoptHold.
+const assertWithin = 15 * time.Second
 
 // Strays ends the edges of this incarnation whose people are not here: their end
 // was lost. here is asked for each.

@@ -112,8 +112,9 @@ var (
 	scriptOrderStop  = ledger("ordercancel")
 	scriptCut        = ledger("cut")
 
-	scriptRestore  = ledger("restore")
-	scriptAsserted = bare("asserted")
+	scriptRestore   = ledger("restore")
+	scriptAsserted  = bare("asserted")
+	scriptAsserting = bare("asserting")
 
 	scriptRate   = bare("rate")
 	scriptToken  = bare("token")

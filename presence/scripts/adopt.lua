@@ -9,7 +9,8 @@
 --   off and comes back in the place of the one that took over), has a new gen before
 --   anything is written there. Until every
 --   incarnation that was live has asserted what it holds (asserted.lua), or the
---   time is over, no chat is matched: what looks free may be taken. A partition that
+--   time is over, which those at work prolong (asserting.lua), no chat is matched: what
+--   looks free may be taken. A partition that
 --   somebody knows and that is not here any more has a rise too, until its time.
 local server, copies, whole = 'demo', '0', pcall(redis.call, 'INFO', 'replication')
 if whole then -- the demo store has no replication and no such answer in scripts
@@ -30,8 +31,9 @@ local gen = math.max((tonumber(m[1]) or 0) + 1, ARGV[3] + 1, clock[1] - 17356896
 gen = string.format('%.0f', gen)
 redis.call('HSET', KEYS[1], 'gen', gen, 'srv', server)
 if known then
-  redis.call('HSET', KEYS[1], 'hold', string.format('%.0f', now + ARGV[2]))
-  if m[1] then redis.call('HSET', KEYS[1], 'awaited', redis.call('SCARD', KEYS[2])) end -- else nobody knows for whom
+  redis.call('HSET', KEYS[1], 'hold', string.format('%.0f', now + ARGV[2]), 'risen', string.format('%.0f', now))
+  if m[1] then redis.call('HSET', KEYS[1], 'awaited', table.concat(redis.call('SMEMBERS', KEYS[2]), ',')) -- else nobody knows for whom
+  else redis.call('HDEL', KEYS[1], 'awaited') end
   redis.call(ARGV[1], string.sub(KEYS[1], 1, -5) .. 'bc', gen .. '\t0\t0\tgen\t')
 end
 return {server, gen, known and '1' or '0', copies}

@@ -8,7 +8,7 @@
 local clock = redis.call('TIME')
 local gen = math.max(ARGV[2] + 1, clock[1] - 1735689600)
 if redis.call('HSETNX', KEYS[1], 'gen', string.format('%.0f', gen)) == 1 and ARGV[2] ~= '0' then
-  redis.call('HSET', KEYS[1], 'hold', string.format('%.0f', clock[1] * 1000 + ARGV[3]))
+  redis.call('HSET', KEYS[1], 'hold', string.format('%.0f', clock[1] * 1000 + ARGV[3]), 'risen', string.format('%.0f', clock[1] * 1000))
 end
 redis.call('HSETNX', KEYS[3], ARGV[1], 0)
 redis.call('SADD', KEYS[2], ARGV[1])
