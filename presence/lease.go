@@ -39,6 +39,8 @@ func (l *lease) run(ctx context.Context) {
 	defer l.hush()
 	tick := time.NewTicker(l.r.cfg.Beat)
 	defer tick.Stop()
+	used := time.NewTicker(libraryUsed)
+	defer used.Stop()
 	for {
 		if err := l.beat(ctx); err != nil && ctx.Err() == nil {
 			l.r.log.Warn("beat failed", "node", l.r.Incarnation(), "err", err)
@@ -48,6 +50,10 @@ func (l *lease) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		case <-l.r.refence:
+		case <-used.C:
+			if err := l.r.usesLibrary(ctx); err != nil && ctx.Err() == nil {
+				l.r.log.Warn("the library in use could not be noted", "err", err)
+			}
 		}
 	}
 }
@@ -166,6 +172,7 @@ func (r *Registry) fenced(inc string) {
 			delete(r.entered, id)
 		}
 	}
+	r.doubted = inc
 	r.mu.Unlock()
 	select {
 	case r.refence <- struct{}{}:

@@ -142,6 +142,8 @@ func TestLeaseFencedNodeComesBackUnderANewNumber(t *testing.T) {
 
 	_, err := frozen.SetStatus(s.ctx, s.org, 1, StatusChange{Status: switchboard.StatusBreak, Source: "operator"})
 	s.wants("a write of a fenced node", err, switchboard.CodeUnavailable)
+	_, err = frozen.SetStatus(s.ctx, s.org, 1, StatusChange{Status: switchboard.StatusBreak, Source: "operator"})
+	s.wants("its next write", err, switchboard.CodeUnavailable) // it must not join again under a buried number
 	s.shows(1, switchboard.StatusAvailable)
 
 	ear := s.listen()

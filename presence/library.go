@@ -241,9 +241,29 @@ func (r *Registry) loadLibrary(ctx context.Context, conn *redis.Conn, tag, ident
 }
 
 // libraryKept is for how long a library of another version is kept after one of its
-// nodes last looked at the server (adopt.lua). A node that still needs one that was
-// dropped loads it again.
-const libraryKept = 24 * time.Hour
+// nodes last said that it uses it (adopt.lua, and each libraryUsed). A node that still
+// needs one that was dropped loads it again.
+const (
+	libraryKept = 24 * time.Hour
+	libraryUsed = time.Hour
+)
+
+// usesLibrary says in each partition that this node serves that its library is used.
+func (r *Registry) usesLibrary(ctx context.Context) error {
+	now, err := r.rdb.Time(ctx).Result()
+	if err != nil {
+		return r.storeError("time", err)
+	}
+	for _, p := range r.parts {
+		if _, functions, _ := r.ids.server(p.Tag); !functions || !r.Entered(p) {
+			continue
+		}
+		if err := r.rdb.HSet(ctx, p.key("meta"), "lib:"+libraryOf(r.cluster).name, now.UnixMilli()).Err(); err != nil {
+			return r.storeError("library in use", err)
+		}
+	}
+	return nil
+}
 
 func dropLibraries(ctx context.Context, conn *redis.Conn, meta, own string) error {
 	now, err := conn.Time(ctx).Result()
@@ -259,7 +279,13 @@ func dropLibraries(ctx context.Context, conn *redis.Conn, meta, own string) erro
 			continue
 		}
 		at, err := conn.HGet(ctx, meta, "lib:"+lib.Name).Int64()
-		if err != nil && err != redis.Nil {
+		if err == redis.Nil { // used for other partitions of this server, perhaps: its day begins here
+			if err := conn.HSetNX(ctx, meta, "lib:"+lib.Name, now.UnixMilli()).Err(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if now.Sub(time.UnixMilli(at)) < libraryKept {

@@ -78,7 +78,9 @@ func TestARunThatFailedLeavesNothingToTheNext(t *testing.T) {
 	}
 }
 
-func TestLibrariesOfOtherVersionsAreDroppedADayAfterTheirLastLoad(t *testing.T) {
+// One that nobody has noted in this partition may be in use in another of the server: its
+// day begins when it is found. (Dropped at once, two versions dropped each other's in turn.)
+func TestLibrariesOfOtherVersionsAreDroppedADayAfterTheirLastUse(t *testing.T) {
 	s := newSite(t)
 	t.Cleanup(func() { s.rdb.FunctionFlush(t.Context()) })
 	meta := Partition{Tag: "reg"}.Meta() // the first that a node looks at
@@ -96,12 +98,26 @@ func TestLibrariesOfOtherVersionsAreDroppedADayAfterTheirLastLoad(t *testing.T) 
 		names = append(names, lib.Name)
 	}
 	slices.Sort(names)
-	want := []string{"somebody_elses", libraryOf(false).name, "switchboard_fresh"}
+	want := []string{"somebody_elses", libraryOf(false).name, "switchboard_fresh", "switchboard_unknown"}
 	if !slices.Equal(names, want) {
 		t.Errorf("libraries: %v, want %v", names, want)
 	}
+	if at, err := s.rdb.HGet(s.ctx, meta, "lib:switchboard_unknown").Int64(); err != nil || at < now.UnixMilli() {
+		t.Errorf("the unknown one was found at %d, %v", at, err)
+	}
 	if left := s.rdb.HExists(s.ctx, meta, "lib:switchboard_old").Val(); left {
 		t.Error("the time of a dropped library is kept")
+	}
+}
+
+func TestANodeSaysThatItsLibraryIsUsed(t *testing.T) {
+	s := newSite(t)
+	s.must(s.reg.Announce(s.ctx, s.org, "x"))
+	meta, field := s.reg.Partition(s.org).Meta(), "lib:"+libraryOf(false).name
+	s.must(s.rdb.HSet(s.ctx, meta, field, 1).Err())
+	s.must(s.reg.usesLibrary(s.ctx))
+	if at, err := s.rdb.HGet(s.ctx, meta, field).Int64(); err != nil || at < 1_000_000 {
+		t.Errorf("noted at %d, %v", at, err)
 	}
 }
 

@@ -76,6 +76,7 @@ type Registry struct {
 
 	mu      sync.Mutex
 	entered map[string]bool // "inc/tag": partitions this incarnation has joined
+	doubted string          // an incarnation of this node's that was fenced: it may be buried
 	turns   map[string]*turn
 }
 
@@ -180,10 +181,19 @@ func (r *Registry) enterPartition(ctx context.Context, p Partition, inc string) 
 	}
 	id := inc + "/" + p.Tag
 	r.mu.Lock()
-	done := r.entered[id]
+	done, doubted := r.entered[id], r.doubted == inc
 	r.mu.Unlock()
 	if done {
 		return nil
+	}
+	if doubted { // fenced: of the buried, nobody comes back under the same number
+		known, err := r.rdb.HExists(ctx, keyNodes, inc).Result()
+		if err != nil {
+			return r.storeError("nodes", err)
+		}
+		if !known {
+			return errFenced
+		}
 	}
 	if err := r.rdb.SAdd(ctx, keyParts, p.Tag).Err(); err != nil {
 		return r.storeError("parts", err)

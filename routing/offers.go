@@ -27,7 +27,9 @@ func (r *Router) Accept(ctx context.Context, org switchboard.OrgID, op switchboa
 	case "CLOSED":
 		return Chat{}, switchboard.Errorc(switchboard.CodeClosed, "the chat is over")
 	}
-	r.metrics.offers.WithLabelValues(switchboard.OfferAccepted).Inc()
+	if reply.Text(2) == "" { // else it was counted before
+		r.metrics.offers.WithLabelValues(switchboard.OfferAccepted).Inc()
+	}
 	return held(reply.Text(0), reply.Text(1))
 }
 

@@ -184,7 +184,9 @@ func (r *Router) close(ctx context.Context, org switchboard.OrgID, person switch
 	if reply.Text(0) == "" {
 		return Chat{}, nil
 	}
-	r.metrics.closed.Inc()
+	if reply.Text(1) == "" { // else it was counted before
+		r.metrics.closed.Inc()
+	}
 	return decodeChat(reply.Text(0))
 }
 

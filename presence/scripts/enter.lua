@@ -31,7 +31,9 @@ local late = link and lists[2] or '' -- only who was here when the order was giv
 -- Who has an edge on another node, or on one that nobody has buried yet, is here for
 -- everybody: one edge more changes nothing of an operator, and costs that much less when
 -- a node's people come back all at once.
+-- (Not of one who may have been put behind the others because their node does not hear.)
 local same = rec and rec.g == GEN and link and link ~= '-' and not rec.out and not rec.lost and not intents.heeds(rec) and ARGV[5] ~= '1'
+  and not (takes(rec) and redis.call('EXISTS', DEAF) == 1)
 if rec and not same then teamsOf(rec) end
 local orders, idle = (lists[1] or '') .. ',' .. late, id and team(0) and team(0).idle_ms or 0
 local holds = not rec and redis.call('HEXISTS', VIS, person) == 1

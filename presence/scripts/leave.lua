@@ -22,6 +22,7 @@ if ids[1] then
 end
 
 local edges, alarms, batch, offs = {}, {}, newBatch(), {}
+local deaf = redis.call('EXISTS', DEAF) == 1 -- some may be behind the others because of it (match.lua)
 local function edge(person, link)
   links[person] = link
   edges[#edges + 1] = person
@@ -38,7 +39,7 @@ for _, person in ipairs(persons) do
     local rec = id and open(id)
     if #kept > 0 then
       edge(person, table.concat(kept, ','))
-      if rec and intents.heeds(rec) then settle(rec, batch) end
+      if rec and (intents.heeds(rec) or (takes(rec) and deaf)) then settle(rec, batch) end
     elseif grace == 0 or (rec and rec.out) then
       offs[#offs + 1] = person
     else

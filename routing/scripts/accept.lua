@@ -1,6 +1,6 @@
 -- accept: an operator takes the chat that is offered to them; the first of several wins.
 -- ARGV 3 nonce (unused); 4 operator id; 5 chat id; 6 offer token
--- Returns OK, chat JSON, '1' when the visitor is connected
+-- Returns OK, chat JSON, '1' when the visitor is connected, '1' when it was accepted before
 --   | STALE (the offer is over, or was another's), who holds the chat (0: nobody), their name | CLOSED
 -- Stays true: only this offer's token counts; repeating it is OK.
 local c, rec = get(CHAT, ARGV[5]), open(ARGV[4])
@@ -13,7 +13,7 @@ if not mine and not offered then
 end
 local link = linkOf(c.visitor)
 local here = (link and link ~= '-') and '1' or '0'
-if mine then return reply('OK', cjson.encode(c), here) end
+if mine then return reply('OK', cjson.encode(c), here, '1') end
 rec.missed = nil
 activate(c, rec, ARGV[6])
 tell({'o' .. int(rec.id)}, 'e', {t = 'offer.gone', chat = c.id, reason = 'accepted'})

@@ -2,7 +2,7 @@
 -- KEYS 20..24 as in closing.lua
 -- ARGV 3 nonce; 4 person who closes ('' for the system); 5 chat id; 6 reason;
 --   7 retention in ms; 8 '1': may close any chat; 9 alarm that asks ('' for none)
--- Returns OK, closed chat JSON | FORBIDDEN | NOTFOUND
+-- Returns OK, closed chat JSON, '1' when it was closed before | FORBIDDEN | NOTFOUND
 -- Stays true: closing twice is OK; the next chat is matched in this same step.
 if ARGV[9] ~= '' then
   if not rung(ARGV[9]) then return reply('OK', '') end
@@ -15,7 +15,7 @@ if not c then
   -- Who had no part in it learns nothing of it, as while it was open.
   local was, who = cjson.decode(closed), ARGV[4]
   local op = string.match(who, '^o(%d+)$')
-  if who == '' or ARGV[8] == '1' or who == was.visitor or (op and was.ops and was.ops[op]) then return reply('OK', closed) end
+  if who == '' or ARGV[8] == '1' or who == was.visitor or (op and was.ops and was.ops[op]) then return reply('OK', closed, '1') end
   return reply('FORBIDDEN')
 end
 local who = ARGV[4]
