@@ -126,11 +126,18 @@ func (s *Server) repairOne(ctx context.Context, e edge) error {
 		}
 		s.end(e.org, e.person, rec.Floor, logoutFrame{T: switchboard.KindLogout, Reason: "signed out"})
 	}
+	// What is nudged while this is read is newer than what is read: it stays behind it, or
+	// an offer that is over would come back to the screen.
+	conns := s.hub.Conns(e.org, e.person)
+	for _, c := range conns {
+		s.hub.Cork(c)
+		defer s.hub.Uncork(c)
+	}
 	snap, err := s.router.Snapshot(ctx, e.org, e.person)
 	if err != nil {
 		return err
 	}
-	for _, c := range s.hub.Conns(e.org, e.person) {
+	for _, c := range conns {
 		if snap.Self != nil {
 			c.Send(hub.ClassEvent, append([]byte(`{"t":"self",`), snap.Self[1:]...))
 		}

@@ -6,21 +6,26 @@ package hub
 
 // Cork keeps delivered objects back until Uncork; what Send queues goes out at
 // once. They count against Config.QueueBytes: too many end the connection with
-// 4008. Call it before Identify.
+// 4008. Who opens a connection calls it before Identify. Corks add up: it takes as many
+// Uncorks.
 func (h *Hub) Cork(c *Conn) {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.corking = true
+	o.corks++
 }
 
-// Uncork lets go of what was kept back, in its order, behind what was sent so
-// far. A connection that ended meanwhile has dropped it.
+// Uncork, the last of them, lets go of what was kept back, in its order, behind what was
+// sent so far. A connection that ended meanwhile has dropped it.
 func (h *Hub) Uncork(c *Conn) {
 	o, now, seen := &c.out, h.now(), 0
 	o.mu.Lock()
+	if o.corks--; o.corks > 0 {
+		o.mu.Unlock()
+		return
+	}
 	kept := o.corked
-	o.corking, o.corked = false, nil
+	o.corked = nil
 	if !o.ending {
 		for i := range kept {
 			x := &kept[i]
@@ -41,7 +46,7 @@ func (h *Hub) Uncork(c *Conn) {
 
 // corkLocked keeps an object back when the connection is corked.
 func (o *outbox) corkLocked(x *object, cost int) bool {
-	if !o.corking || x.direct {
+	if o.corks == 0 || x.direct {
 		return false
 	}
 	o.corked = append(o.corked, *x)

@@ -34,6 +34,26 @@ func TestCorkKeepsDeliveriesBehindTheOpenersWords(t *testing.T) {
 	})
 }
 
+// A repair that corks a connection which is still being opened does not let go of what
+// its opener keeps back. (Red with a flag in the place of the count.)
+func TestCorksAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, Handlers{})
+		c, cl := r.identified(ada)
+		cl.answering()
+		r.Cork(c)
+		r.Cork(c)
+		r.Deliver(1, []switchboard.PersonID{ada}, ClassEvent, []byte("event"))
+		r.Uncork(c)
+		c.Send(ClassEvent, []byte("ready"))
+		r.Uncork(c)
+		synctest.Wait()
+		if got, want := cl.objects(), []string{"ready", "event"}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
 // What is kept back is bounded, and a connection that ends meanwhile leaves
 // nothing in the account.
 func TestCorkedObjectsCountAgainstTheQueue(t *testing.T) {

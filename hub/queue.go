@@ -39,7 +39,7 @@ type outbox struct {
 	missed  []string      // topics whose presence was dropped since the queue was last empty
 	holds   []hold
 	heldUse int // cost of what is held or corked
-	corking bool
+	corks   int // how many keep deliveries back
 	corked  []object
 	fate
 }
