@@ -102,6 +102,9 @@ func TestEnterByAFurtherNodeWritesNoRecordAndIsAsIfItDid(t *testing.T) {
 			if moved != tc.moves || settled != 1 {
 				t.Errorf("the revision moved by %d, want %d; where it is settled by %d", moved, tc.moves, settled)
 			}
+			if back := strings.Contains(got["answer"], "back true"); back != (tc.what == "offline") {
+				t.Errorf("answered %s", got["answer"])
+			}
 			s.shows(1, tc.shows)
 			own, err := s.rdb.SIsMember(s.ctx, s.reg.Partition(s.org).Own(by.Incarnation()), fmt.Sprintf("%d/o1", s.org)).Result()
 			s.must(err)

@@ -145,6 +145,10 @@ func (im *imager) plain(v any) any {
 		for i := range v {
 			v[i] = im.plain(v[i])
 		}
+	case string:
+		if v == im.gen {
+			return "GEN"
+		}
 	case json.Number:
 		if v.String() == im.gen {
 			return "GEN"
