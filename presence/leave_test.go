@@ -157,13 +157,31 @@ func (s *site) ends(dead string, grace time.Duration, people []any, step int) ma
 	return image
 }
 
+// whereTheyAre checks by each person's link of before, in which the node that is dead
+// came first, that they are here by another node, in grace with a deadline, or offline.
+func (s *site) whereTheyAre(image map[string]string, people []any, before map[string]string, grace bool) {
+	s.t.Helper()
+	for _, who := range people {
+		person := who.(string)
+		_, link, _ := strings.Cut(before[person], ",")
+		op, is := switchboard.PersonID(person).Operator()
+		alarm := ""
+		if link == "" && grace && !(is && s.operator(op).Out) {
+			link, alarm = "-", `"now+60m"`
+		}
+		if l, a := image["sb::o:link "+person], image["sb::due grace/ORG/"+person]; l != link || a != alarm {
+			s.t.Errorf("%s: link %q, grace %s; want %q and %s", person, l, a, link, alarm)
+		}
+	}
+}
+
 // A dead node's people end many a step, and what is written of them is written
 // together: it must be what ending them one by one gives, also of those who are named
 // twice; and who was not settled because nothing of them changes (leave.lua) would not
 // change by it. A goodbye of all at once is the same with everybody offline, and what
-// they held given back. Seen red with the write of the batch left out, with the links or the
-// alarms left out, with takes or heeds left out of either condition, with rec.out left
-// out, with known never asked, and with offline before the write.
+// they held given back. Seen red with the write of the batch left out, or either half
+// of it, with the links, the alarms or the SREM left out, with takes or heeds left out
+// of the conditions, with rec.out left out, and with known never asked.
 func TestLeaveOfManyAtOnceIsThatOfOneByOne(t *testing.T) {
 	for _, grace := range []time.Duration{time.Hour, 0} {
 		t.Run(fmt.Sprint("grace ", grace), func(t *testing.T) {
@@ -172,6 +190,8 @@ func TestLeaveOfManyAtOnceIsThatOfOneByOne(t *testing.T) {
 			people := s.mixed(dies, other)
 			two.mixed(dies, other)
 			dead := dies.Incarnation()
+			links, err := s.rdb.HGetAll(s.ctx, s.key("link")).Result()
+			s.must(err)
 			alike(t, "before", s.image(), two.image())
 			rand.New(rand.NewPCG(6, 6)).Shuffle(len(people), func(i, j int) { people[i], people[j] = people[j], people[i] })
 			twice := slices.Concat(people, people[:20])
@@ -186,6 +206,7 @@ func TestLeaveOfManyAtOnceIsThatOfOneByOne(t *testing.T) {
 					t.Errorf("left: %s", key)
 				}
 			}
+			s.whereTheyAre(at, people, links, grace > 0)
 			settled := s.image("rev")
 			s.settleEach(people)
 			alike(t, "as left, and settled", settled, s.image("rev"))
