@@ -51,7 +51,11 @@ func (b *breaker) note(away, late bool, now time.Time) bool {
 		return was
 	}
 	b.failures++
-	if b.open || (!late && b.failures < failuresToOpen) {
+	if b.open { // counted from the end: a probe takes long where a store hangs
+		b.probe = now.Add(b.pause)
+		return false
+	}
+	if !late && b.failures < failuresToOpen {
 		return false
 	}
 	b.open, b.since, b.pause = true, now, probeFirst

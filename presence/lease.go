@@ -108,6 +108,11 @@ func (l *lease) beat(ctx context.Context) error {
 // bury takes silent peers out of the registry. When half of all nodes look dead
 // at once the fault is more likely ours or the network's: look a second time,
 // for as long as the first. The doubt counts for that second look only.
+// An only peer gets none, although it is half of two nodes: that we reach the store
+// is known (the beat did), and that we were not away ourselves (late), so one silent
+// counter says as much as it does among many. A second look would double the time in
+// which people of a node that really died look routable, for a mistake that costs
+// one rejoin.
 func (l *lease) bury(ctx context.Context, silent []string, nodes int) error {
 	now := time.Now()
 	if len(silent)*2 >= nodes && len(silent) > 1 && now.Sub(l.doubted) > 2*l.r.cfg.BuryAfter {

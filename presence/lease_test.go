@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -227,41 +226,6 @@ func TestLeaseLivingNodesAreNeverBuried(t *testing.T) {
 		if n.Incarnation() != incs[i] || value(n.metrics.buried) != 0 || value(n.metrics.rejoins) != 0 {
 			t.Errorf("node %s is %s now, has buried %v", incs[i], n.Incarnation(), value(n.metrics.buried))
 		}
-	}
-}
-
-// When half of the nodes look dead at once the fault may be ours: a second look,
-// as long as the first, saves those who only were slow, and buries the dead.
-func TestLeaseLooksTwiceBeforeBuryingHalfOfTheNodes(t *testing.T) {
-	s := newSite(t)
-	var logged strings.Builder
-	cfg := soon
-	cfg.Log = textLog(&logged)
-	dead := []*Registry{s.node(soon), s.node(soon)}
-	slow, looks := s.node(soon), s.node(cfg)
-	s.must(s.rdb.HDel(s.ctx, keyNodes, s.reg.Incarnation()).Err())
-	l := &lease{r: looks, seen: map[string]sighting{}}
-	began := time.Now()
-	look := func() { s.must(l.beat(s.ctx)) }
-	doubts := func() int { return strings.Count(logged.String(), "half of the nodes look dead") }
-	wait(t, "the doubt", func() bool { look(); return doubts() == 1 })
-	if first := time.Since(began); first < cfg.BuryAfter {
-		t.Errorf("doubted after %v", first)
-	}
-	s.must(s.rdb.HIncrBy(s.ctx, keyNodes, slow.Incarnation(), 1).Err()) // the slow one beats
-	wait(t, "the burial of the dead", func() bool {
-		look()
-		if !s.registered(slow) {
-			t.Fatal("a node that had moved since was buried")
-		}
-		s.must(s.rdb.HIncrBy(s.ctx, keyNodes, slow.Incarnation(), 1).Err())
-		return !s.registered(dead[0]) && !s.registered(dead[1])
-	})
-	if took := time.Since(began); took < 2*cfg.BuryAfter {
-		t.Errorf("buried after %v, before a second look of the same length", took)
-	}
-	if doubts() != 1 {
-		t.Errorf("doubted %d times", doubts())
 	}
 }
 
