@@ -49,6 +49,12 @@ func TestMessagesAreRefusedAndNothingElseWhileCallsWaitTooLong(t *testing.T) {
 	}
 	answered := make(chan struct{})
 	go func() { defer close(answered); crew.Wait() }()
+	l := reg.lane(reg.parts[0].Tag)
+	wait(t, "calls that wait", func() bool { // else a try would take a slot, and be sent
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.pending) > 0
+	})
 	var refused error
 	for waiting := true; waiting && refused == nil; {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond) // a try, not a wait
