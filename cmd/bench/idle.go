@@ -108,7 +108,7 @@ func floorOfIdle(ctx context.Context, b *bench, s *site, tokens []string) (minut
 	b.find("floor: resident memory a socket of the bare library", (resident(pid)-empty)/float64(len(tokens))/1000, "kB")
 	used, began := cpu(pid), time.Now()
 	wait(ctx, b.settle/2)
-	minute = (cpu(pid) - used) / time.Since(began).Seconds() * 60
+	minute = max(cpu(pid)-used, tick) / time.Since(began).Seconds() * 60 // a small run may see none
 	b.find("floor: processor a minute of the bare library", minute, "s")
 	for _, c := range in {
 		c.end()
