@@ -47,7 +47,8 @@ func knock(t *testing.T, n *node, from string) (ws *websocket.Conn, status int, 
 }
 
 // Who is over a limit is refused before the upgrade, with 429 and when to come, and
-// let in then; other addresses are let in meanwhile. Seen red with serveSocket asking
+// let in then; other addresses are let in meanwhile. Seen red with one bucket for all
+// addresses, with serveSocket asking
 // no limit, with writeError setting no Retry-After, and with connect's wait a tenth of
 // what it is (the promise was not kept).
 func TestAnAddressOverItsLimitIsToldWhenToCome(t *testing.T) {
