@@ -24,7 +24,7 @@ const (
 	CloseExpired      = 4001 // get a new token, reconnect
 	CloseLoggedOut    = 4003 // do not reconnect
 	CloseSlow         = 4008 // reconnect and resume
-	ClosePositionLost = 4010 // reconnect without resume
+	ClosePositionLost = 4010 // reserved, sent by nobody: resumed says ok false instead; reconnect without resume
 	CloseMoving       = 4012 // reconnect elsewhere after the given time
 	CloseTooFast      = 4029 // back off
 )

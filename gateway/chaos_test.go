@@ -26,6 +26,14 @@ import (
 // the store hold (I1, I2, I9) and goroutines have ended (I11, by the package's
 // TestMain). SEED=n repeats a run; CHAOS=n makes it n times as large.
 //
+// A run that fails leaves its history, who sent, was told and saw what, when, and each
+// fault's beginning and end, in a file whose path it prints; no text of a message is in it.
+//
+//	go run ./cmd/loadtest -judge /tmp/switchboard-history-123.jsonl
+//
+// judges it again by the rules of now: when the referee was wrong, change it and see. A
+// message's life is grep '"cmid":"..."' of the file, whose lines are in order of time.
+//
 // The referee's own tests feed it bad histories (loadtest/ledger_test.go). This
 // one was seen red with append.lua acking without XADD (lost), with the check of
 // known client message ids left out (repeated), with the bus never telling a gap
@@ -71,9 +79,11 @@ func chaos(t *testing.T, cl *cluster, faults []fault, change ...any) loadtest.Re
 		began := time.Now()
 		for _, f := range faults {
 			t.Logf("seed %d, %v: %s", seed, time.Since(began).Round(time.Millisecond), f.name)
+			loadtest.Mark(ctx, f.name)
 			if err := f.do(ctx); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
+			loadtest.Mark(ctx, "over: "+f.name)
 			pause(ctx, 500*time.Millisecond+time.Duration(rnd.IntN(500))*time.Millisecond)
 		}
 		t.Logf("seed %d, %v: nothing more", seed, time.Since(began).Round(time.Millisecond))

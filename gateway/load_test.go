@@ -67,11 +67,24 @@ func (cl *cluster) again(i int, change ...func(*Config)) {
 	cl.nodes[i], cl.nodes = cl.nodes[last], cl.nodes[:last]
 }
 
+// keepHistory has a test that fails write down what its crowd was told and saw:
+// `bin/loadtest -judge` judges the file again.
+func keepHistory(t testing.TB, report loadtest.Report) {
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		path, err := report.SaveHistory()
+		t.Logf("history, for go run ./cmd/loadtest -judge: %s (%v)", path, err)
+	})
+}
+
 // play runs a scenario, prints what was seen and checks the invariants.
 func (cl *cluster) play(s loadtest.Scenario, targets loadtest.Targets) loadtest.Report {
 	t := cl.t
 	t.Helper()
 	report, err := loadtest.Run(t.Context(), s, targets)
+	keepHistory(t, report)
 	if err != nil {
 		t.Fatal(err)
 	}

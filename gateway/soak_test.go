@@ -27,7 +27,8 @@ import (
 // everything that Redis holds are where they were after the first one (I11).
 //
 // It lasts SOAK=20s here and 20 minutes by `make soak`; SEED=n repeats it: the
-// same faults in the same order at about the same times, all of them printed.
+// same faults in the same order at about the same times, all of them printed. When it
+// fails, the history of the last crowd is kept as chaos keeps it (chaos_test.go).
 func TestSoak(t *testing.T) {
 	lasts := 20 * time.Second
 	if text := os.Getenv("SOAK"); text != "" {
@@ -53,20 +54,25 @@ func TestSoak(t *testing.T) {
 	s.Bounds.MessageP99, s.Bounds.RoutingP99, s.Bounds.Around, s.Bounds.CrossNode = time.Minute, time.Minute, time.Minute, 0
 	targets := cl.crowd(s)
 	began, count := time.Now(), map[string]int{}
+	var last loadtest.Report // the round that fails is the last
+	t.Cleanup(func() { keepHistory(t, last) })
 	round := func(faults []fault) {
 		s.Seed = rnd.Uint64()
 		targets.Fault = func(ctx context.Context) error {
 			for _, f := range faults {
 				t.Logf("seed %d, %v: %s", seed, time.Since(began).Round(100*time.Millisecond), f.name)
+				loadtest.Mark(ctx, f.name)
 				count[f.name]++
 				if err := f.do(ctx); err != nil {
 					return fmt.Errorf("%s: %w", f.name, err)
 				}
+				loadtest.Mark(ctx, "over: "+f.name)
 				pause(ctx, time.Duration(rnd.IntN(500))*time.Millisecond)
 			}
 			return nil
 		}
 		report, err := loadtest.Run(t.Context(), s, targets)
+		last = report
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,12 +96,12 @@ func TestSoak(t *testing.T) {
 			break
 		}
 	}
-	last := cl.holds(server)
-	t.Logf("after %d crowds and %v: %v", rounds, time.Since(began).Round(time.Second), last)
+	end := cl.holds(server)
+	t.Logf("after %d crowds and %v: %v", rounds, time.Since(began).Round(time.Second), end)
 	for _, name := range slices.Sorted(maps.Keys(count)) {
 		t.Logf("%4d x %s", count[name], name)
 	}
-	last.like(t, first)
+	end.like(t, first)
 }
 
 // short makes what a node waits for short: a silent socket is dead after 5 s.

@@ -11,6 +11,8 @@
 // referee: it is told of everything sent and seen, believes nobody, and counts
 // what is lost, repeated or out of order without using the clients' own
 // bookkeeping. Judge turns a Ledger into a Report and names each broken bound.
+// All that the Ledger was told can be written to a file (Report.WriteHistory) and
+// judged again from there (JudgeAgain).
 //
 // The load is open loop: a message is sent when its time has come, whether or
 // not the earlier one arrived. A slow node therefore shows as latency and not

@@ -12,7 +12,6 @@ func (r *run) judge() Report {
 	s, out := r.scenario, r.report
 	out.Seed, out.Nodes, out.Operators, out.Visitors = s.Seed, len(r.targets.Nodes), s.Operators, s.Visitors
 	hit := r.restarted()
-	messages := r.ledger.judge(&out, hit)
 	for _, c := range r.clients {
 		out.Wire.add(c.Counts())
 	}
@@ -23,12 +22,8 @@ func (r *run) judge() Report {
 	out.Chats.MaxWaiting = r.tides.maxWaiting
 	out.Chats.WaitingFor, out.Chats.FreeFor = r.tides.seconds(r.tides.waiting), r.tides.seconds(r.tides.free)
 	out.Chats.BothLongest = r.tides.seconds(r.tides.longest)
-	out.Chats.Unfinished = s.Visitors - out.Chats.Finished
 	var refused int
 	out.Lag, refused = r.clock.Lag()
-	if !r.begun.IsZero() {
-		out.Timeline = sliced(r.begun, messages, r.clock.samples())
-	}
 	if !hit.asked.IsZero() {
 		out.Restart = Restart{Asked: true, People: hit.people, BackIn: -1, ServedIn: -1}
 		if !hit.back.IsZero() {
@@ -38,14 +33,16 @@ func (r *run) judge() Report {
 			out.Restart.ServedIn = hit.answered.Sub(hit.asked).Seconds()
 		}
 	}
-	out.Broken = s.Bounds.broken(s, &out)
 	if refused > 0 {
 		out.Broken = append(out.Broken, fmt.Sprintf("the generator dropped %d tasks: the run is void", refused))
 	}
 	if hit.err != nil {
 		out.Broken = append(out.Broken, "restart: "+hit.err.Error())
 	}
-	out.Passed = len(out.Broken) == 0
+	out, messages := (&history{Scenario: *s, Asked: hit.asked, Beside: out, ledger: r.ledger}).verdict()
+	if !r.begun.IsZero() {
+		out.Timeline = sliced(r.begun, messages, r.clock.samples())
+	}
 	return out
 }
 
@@ -53,7 +50,10 @@ func (r *run) judge() Report {
 func (g *Ledger) judge(out *Report, hit restart) []sample {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := time.Now()
+	if n := len(g.past); n == 0 || g.past[n-1].What != "judged" { // the first time
+		g.take(Event{At: time.Now(), What: "judged"})
+	}
+	now := g.past[len(g.past)-1].At
 	for _, d := range g.operators {
 		if !d.over.IsZero() && now.Sub(d.over) > tolerance {
 			g.faults.overLimit++
@@ -64,7 +64,7 @@ func (g *Ledger) judge(out *Report, hit restart) []sample {
 	c, m := &out.Chats, &out.Messages
 	answered, cross := 0, 0
 	for _, r := range g.chats {
-		g.settleOverlap(r)
+		g.settleOverlap(r, now)
 		n := r.talk.count(r.parties())
 		m.Sent, m.Acked, m.Delivered = m.Sent+n.sent, m.Acked+n.acked, m.Delivered+n.delivered
 		m.Lost, m.OutOfOrder, m.Unacked = m.Lost+n.lost, m.OutOfOrder+n.swapped, m.Unacked+n.unacked

@@ -11,13 +11,15 @@ import (
 // operator's hold and begin another's travel over different sockets.
 const tolerance = 2 * time.Second
 
-// Ledger is the referee: behaviours tell it what was sent and what was seen,
-// and it decides from that alone, without the clients' own bookkeeping. All
-// methods may be called from any goroutine; none does I/O.
+// Ledger is the referee: behaviours tell it what was sent and what was seen
+// (events.go), and it decides from that alone, without the clients' own bookkeeping,
+// and keeps it, so that a history can be judged again. All methods may be called from
+// any goroutine; none does I/O.
 type Ledger struct {
 	limit int // of every operator
 
 	mu        sync.Mutex
+	past      []Event
 	chats     map[switchboard.ChatID]*record
 	operators map[switchboard.OperatorID]*desk
 	faults    faults
@@ -91,46 +93,34 @@ func (g *Ledger) desk(id switchboard.OperatorID) *desk {
 	return d
 }
 
-// Started notes that a visitor asked for a chat of planned messages at a time;
-// roomy says that operators were free then. Repeats change nothing.
-func (g *Ledger) Started(id switchboard.ChatID, visitor switchboard.PersonID, at time.Time, planned int, roomy bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r := g.chat(id)
+// What each event means follows, in the order of events.go. The caller holds g.mu.
+
+func (g *Ledger) started(e Event) {
+	r := g.chat(e.Chat)
 	if r.started.IsZero() {
-		r.visitor, r.started, r.planned, r.roomy = visitor, at, planned, roomy
+		r.visitor, r.started, r.planned, r.roomy = e.Person, e.Since, e.Planned, e.Yes
 	}
 }
 
-// Active notes that the visitor was told who answers.
-func (g *Ledger) Active(id switchboard.ChatID, by switchboard.OperatorID, visitorNode int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r := g.chat(id)
+func (g *Ledger) active(e Event) {
+	r := g.chat(e.Chat)
 	if r.active.IsZero() {
-		r.active = time.Now()
-		r.at = [2]int{visitorNode, g.desk(by).node}
+		r.active = e.At
+		r.at = [2]int{e.Node, g.desk(e.Operator).node}
 	}
 }
 
-// Ended notes that the visitor saw the chat closed.
-func (g *Ledger) Ended(id switchboard.ChatID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if r := g.chat(id); r.closed.IsZero() {
-		r.closed = time.Now()
+func (g *Ledger) ended(e Event) {
+	if r := g.chat(e.Chat); r.closed.IsZero() {
+		r.closed = e.At
 	}
 }
 
-// Operator notes whether an operator is connected, where, and available. Who is
-// not connected believes nothing: what he holds is told anew by the next ready.
-func (g *Ledger) Operator(id switchboard.OperatorID, up, available bool, node int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	d := g.desk(id)
-	if d.up && !up {
+func (g *Ledger) operator(e Event) {
+	d := g.desk(e.Operator)
+	if d.up && !e.Yes {
 		for chat := range d.held {
-			g.unhold(id, chat)
+			g.unhold(e.Operator, chat, e.At)
 		}
 		for chat := range d.offers {
 			g.chat(chat).offerTo = 0
@@ -138,55 +128,44 @@ func (g *Ledger) Operator(id switchboard.OperatorID, up, available bool, node in
 		clear(d.offers)
 		d.freed = time.Time{}
 	}
-	d.up, d.available, d.node = up, available && up, node
+	d.up, d.available, d.node = e.Yes, e.Available && e.Yes, e.Node
 }
 
-// Offered notes an offer that an operator received.
-func (g *Ledger) Offered(id switchboard.ChatID, to switchboard.OperatorID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	r, d := g.chat(id), g.desk(to)
+func (g *Ledger) offered(e Event) {
+	r, d := g.chat(e.Chat), g.desk(e.Operator)
 	if r.offered.IsZero() {
-		r.offered = now
+		r.offered = e.At
 	}
-	r.offerTo = to
-	d.offers[id] = true
+	r.offerTo = e.Operator
+	d.offers[e.Chat] = true
 	if !d.freed.IsZero() {
-		g.freed = append(g.freed, sample{d.freed, now.Sub(d.freed)})
+		g.freed = append(g.freed, sample{d.freed, e.At.Sub(d.freed)})
 		d.freed = time.Time{}
 	}
-	g.weigh(d, now)
+	g.weigh(d, e.At)
 }
 
-// OfferEnded notes how an offer ended, by one of the root's Offer words.
-func (g *Ledger) OfferEnded(id switchboard.ChatID, to switchboard.OperatorID, reason string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	d := g.desk(to)
-	if !d.offers[id] {
+func (g *Ledger) offerEnded(e Event) {
+	d := g.desk(e.Operator)
+	if !d.offers[e.Chat] {
 		return
 	}
-	delete(d.offers, id)
-	if r := g.chat(id); r.offerTo == to {
+	delete(d.offers, e.Chat)
+	if r := g.chat(e.Chat); r.offerTo == e.Operator {
 		r.offerTo = 0
 	}
-	g.offers[reason]++
-	g.weigh(d, time.Now())
+	g.offers[e.Text]++
+	g.weigh(d, e.At)
 }
 
-// Held notes that an operator sees a chat as its own, or no more.
-func (g *Ledger) Held(id switchboard.ChatID, by switchboard.OperatorID, holds bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	d := g.desk(by)
-	if !holds {
+func (g *Ledger) held(e Event) {
+	d, id, now := g.desk(e.Operator), e.Chat, e.At
+	if !e.Yes {
 		if !d.held[id] {
 			return
 		}
 		full := len(d.held)+len(d.offers) >= g.limit
-		g.unhold(by, id)
+		g.unhold(e.Operator, id, now)
 		if full && len(d.held)+len(d.offers) < g.limit && d.available && d.freed.IsZero() && g.waiting() > 0 {
 			d.freed = now
 		}
@@ -198,36 +177,26 @@ func (g *Ledger) Held(id switchboard.ChatID, by switchboard.OperatorID, holds bo
 		r.offered = now // accepted for him by the team's setting
 	}
 	d.held[id] = true
-	r.holders[by], r.holder = true, by
+	r.holders[e.Operator], r.holder = true, e.Operator
 	if len(r.holders) > 1 && r.overlap.IsZero() {
 		r.overlap = now
 	}
 	g.weigh(d, now)
 }
 
-// Stated notes what the server itself says an operator holds.
-func (g *Ledger) Stated(v switchboard.OperatorView) {
-	if v.Chats+v.Offers <= g.limit {
-		return
-	}
-	g.mu.Lock()
-	g.faults.overLimit++
-	g.mu.Unlock()
-}
-
 // unhold takes a chat from an operator. The caller holds g.mu.
-func (g *Ledger) unhold(by switchboard.OperatorID, id switchboard.ChatID) {
+func (g *Ledger) unhold(by switchboard.OperatorID, id switchboard.ChatID, now time.Time) {
 	d, r := g.desk(by), g.chat(id)
 	delete(d.held, id)
 	delete(r.holders, by)
 	if len(r.holders) < 2 {
-		g.settleOverlap(r)
+		g.settleOverlap(r, now)
 	}
 }
 
 // settleOverlap counts an overlap that lasted. The caller holds g.mu.
-func (g *Ledger) settleOverlap(r *record) {
-	if !r.overlap.IsZero() && time.Since(r.overlap) > tolerance {
+func (g *Ledger) settleOverlap(r *record, now time.Time) {
+	if !r.overlap.IsZero() && now.Sub(r.overlap) > tolerance {
 		g.faults.double++
 	}
 	r.overlap = time.Time{}

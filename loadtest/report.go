@@ -32,6 +32,8 @@ type Report struct {
 	Timeline      []Slice        `json:"timeline"`             // in parts of 5 s
 	Closes        map[string]int `json:"closes"`               // ends of ready sockets, by close code
 	Refusals      map[string]int `json:"refusals"`             // by error code
+
+	history *history // of the run, to be judged again
 }
 
 // Connects is how people got in, reconnects included.

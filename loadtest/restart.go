@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -46,7 +47,9 @@ func (r *run) restartNode(ctx context.Context) {
 	r.note(func(w *restart) { w.asked, w.around, w.people = time.Now(), s.Bounds.Around, len(guests) })
 	var crew sync.WaitGroup
 	crew.Go(func() {
+		r.ledger.Fault(fmt.Sprintf("node %d restarts", s.RestartNode))
 		err := r.targets.Restart(ctx, s.RestartNode)
+		r.ledger.Fault("nothing more")
 		r.note(func(w *restart) { w.answered, w.err = time.Now(), err })
 	})
 	for len(guests) > 0 && sleep(ctx, 20*time.Millisecond) {
@@ -70,7 +73,9 @@ func (r *run) fault(ctx context.Context) {
 	}
 	r.say("things go wrong")
 	r.note(func(w *restart) { w.asked, w.around = time.Now(), r.scenario.Bounds.Around })
-	err := r.targets.Fault(ctx)
+	r.ledger.Fault("things go wrong")
+	err := r.targets.Fault(context.WithValue(ctx, ledgerKey{}, r.ledger))
+	r.ledger.Fault("nothing more")
 	r.note(func(w *restart) { w.answered, w.back, w.err, w.done = time.Now(), time.Now(), err, true })
 }
 

@@ -62,6 +62,7 @@ func TestRunPassesOnACorrectServerWithANodeRestarted(t *testing.T) {
 		t.Errorf("the table does not say so:\n%s", text.String())
 	}
 	t.Log("\n" + text.String())
+	readBack(t, r)
 }
 
 // TestRunNamesEachFault breaks the server in one way at a time.
@@ -112,6 +113,7 @@ func TestRunNamesEachFault(t *testing.T) {
 			if r.Passed || !strings.Contains(strings.Join(r.Broken, "\n"), c.broken) {
 				t.Errorf("broken bounds are %q; want one that begins with %q", r.Broken, c.broken)
 			}
+			readBack(t, r)
 		})
 	}
 }

@@ -48,88 +48,59 @@ func (t *talk) message(author switchboard.PersonID, cmid string) *message {
 	return m
 }
 
-// Sent notes that a person gave a message to its client at a time. The order of
-// the calls for one author is the order that the log must keep.
-func (g *Ledger) Sent(chat switchboard.ChatID, author switchboard.PersonID, cmid string, at time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t := &g.chat(chat).talk
-	m := t.message(author, cmid)
+func (g *Ledger) sent(e Event) {
+	t := &g.chat(e.Chat).talk
+	m := t.message(e.Person, e.Cmid)
 	if m.order == 0 {
-		t.sent[author]++
-		m.order, m.sent = t.sent[author], at
+		t.sent[e.Person]++
+		m.order, m.sent = t.sent[e.Person], e.Since
 	}
 }
 
-// Acked notes that the author was told that a message is stored; seq 0 means
-// that the answer did not say where.
-func (g *Ledger) Acked(chat switchboard.ChatID, author switchboard.PersonID, cmid string, seq int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t := &g.chat(chat).talk
-	m := t.message(author, cmid)
+func (g *Ledger) acked(e Event) {
+	t := &g.chat(e.Chat).talk
+	m := t.message(e.Person, e.Cmid)
 	if m.acked.IsZero() {
-		m.acked, m.ackSeq = time.Now(), seq
+		m.acked, m.ackSeq = e.At, e.Seq
 	}
 }
 
-// Refused notes that a message will never be stored.
-func (g *Ledger) Refused(chat switchboard.ChatID, author switchboard.PersonID, cmid string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.chat(chat).talk.message(author, cmid).gone = true
+func (g *Ledger) refused(e Event) {
+	g.chat(e.Chat).talk.message(e.Person, e.Cmid).gone = true
 }
 
-// Seen notes that a reader was shown a message.
-func (g *Ledger) Seen(by switchboard.PersonID, w switchboard.Message) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t := &g.chat(w.Chat).talk
-	m := t.message(w.From, w.Cmid)
-	r := t.readers[by]
+func (g *Ledger) seen(e Event) {
+	t := &g.chat(e.Chat).talk
+	m := t.message(e.From, e.Cmid)
+	r := t.readers[e.Person]
 	if r == nil {
 		r = &reader{}
-		t.readers[by] = r
+		t.readers[e.Person] = r
 	}
-	again := slices.Contains(m.seenBy, by)
+	again := slices.Contains(m.seenBy, e.Person)
 	switch {
 	case again: // under its old sequence or a new one: the person sees it twice
 		g.faults.seenTwice++
-	case w.Seq <= r.last:
+	case e.Seq <= r.last:
 		g.faults.outOfOrder++
-	case w.Seq > r.last+1:
+	case e.Seq > r.last+1:
 		g.faults.skipped++
 	}
-	r.last = max(r.last, w.Seq)
+	r.last = max(r.last, e.Seq)
 	if !again {
-		m.seenBy = append(m.seenBy, by)
-		g.place(t, m, messageKey(w.From, w.Cmid), w.Seq)
+		m.seenBy = append(m.seenBy, e.Person)
+		g.place(t, m, messageKey(e.From, e.Cmid), e.Seq)
 	}
-	if by != w.From && m.seen.IsZero() {
-		m.seen = time.Now()
+	if e.Person != e.From && m.seen.IsZero() {
+		m.seen = e.At
 	}
 }
 
-// Forgot notes that the server declared a reader's position unknown: it begins
-// again, so what it sees again is no repeat.
-func (g *Ledger) Forgot(chat switchboard.ChatID, by switchboard.PersonID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t := &g.chat(chat).talk
-	delete(t.readers, by)
+func (g *Ledger) forgot(e Event) {
+	t := &g.chat(e.Chat).talk
+	delete(t.readers, e.Person)
 	for _, m := range t.messages {
-		m.seenBy = slices.DeleteFunc(m.seenBy, func(p switchboard.PersonID) bool { return p == by })
-	}
-}
-
-// Typed notes a typing mark that was sent (seen false) or shown (seen true).
-func (g *Ledger) Typed(seen bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if seen {
-		g.typing[1]++
-	} else {
-		g.typing[0]++
+		m.seenBy = slices.DeleteFunc(m.seenBy, func(p switchboard.PersonID) bool { return p == e.Person })
 	}
 }
 

@@ -29,7 +29,7 @@ func chat(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	bare50, bare99, bareRate := quantile(bareSlow.took, .5), quantile(bareSlow.took, .99), float64(bareMost.sent)/short.Seconds()
+	bare50, bare99, bareRate := quantile(bareSlow.took, .5), quantile(bareSlow.took, .99), bareMost.rate()
 	b.find("floor: 1,000/s through a bare relay: p50", bare50, "ms")
 	b.find("floor: 1,000/s through a bare relay: p99", bare99, "ms")
 	b.find("floor: 64 in flight through a bare relay", bareRate, "/s")
@@ -61,7 +61,8 @@ func chat(ctx context.Context, b *bench) error {
 		used, redisUsed := cpu(pids[0])+cpu(pids[1]), cpu(s.server.Pid())
 		got := t.open(ctx, c.rate, short)
 		name := fmt.Sprintf("%.0f messages/s offered: ", c.rate)
-		b.find(name+"delivered a second", float64(got.sent)/short.Seconds(), "/s")
+		b.find(name+"delivered a second", got.rate(), "/s")
+		b.answered(name, got)
 		if c.p50 < 1e9 {
 			b.most(name+"p50 from due to seen", quantile(got.took, .5), "ms", c.p50)
 		} else {
@@ -77,16 +78,19 @@ func chat(ctx context.Context, b *bench) error {
 	}
 	used := cpu(pids[0]) + cpu(pids[1])
 	got := t.closed(ctx, 64, short)
-	b.least("64 in flight: delivered a second", float64(got.sent)/short.Seconds(), "/s", 15_000)
-	b.find("64 in flight: ratio to the bare relay", float64(got.sent)/short.Seconds()/bareRate, "")
+	b.least("64 in flight: delivered a second", got.rate(), "/s", 15_000)
+	b.answered("64 in flight: ", got)
+	b.find("64 in flight: ratio to the bare relay", got.rate()/bareRate, "")
 	b.find("64 in flight: processor of both nodes a message", (cpu(pids[0])+cpu(pids[1])-used)/float64(got.sent)*1e6, "µs")
 	over := t.open(ctx, 10_000, long)
-	b.find("10,000/s offered for a minute: stored a second", float64(over.sent)/long.Seconds(), "/s")
+	b.find("10,000/s offered for a minute: stored a second", over.rate(), "/s")
 	if why := t.why.Load(); why != nil {
 		fmt.Println("  first refusal:", *why)
 	}
 	b.find("10,000/s offered: refused at the sender", float64(over.refused), "")
+	b.find("10,000/s offered: unanswered", float64(over.unanswered), "")
 	after := t.open(ctx, 100, 2*time.Second)
+	b.answered("2 s afterwards: ", after)
 	b.most("2 s afterwards: p99", quantile(after.took, .99), "ms", 20)
 	b.must("messages acked and not seen", float64(t.lost()), 0)
 	return nil
@@ -105,6 +109,7 @@ func (s *site) floors(ctx context.Context) error {
 		if s.b.small {
 			d = 200 * time.Millisecond
 		}
+		began := time.Now()
 		until, cancel := context.WithTimeout(ctx, d)
 		for range 64 {
 			crew.Go(func() {
@@ -114,8 +119,9 @@ func (s *site) floors(ctx context.Context) error {
 			})
 		}
 		crew.Wait()
+		took := time.Since(began)
 		cancel()
-		s.b.find(name, float64(done.Load())/d.Seconds(), "/s")
+		s.b.find(name, float64(done.Load())/took.Seconds(), "/s")
 	}
 	return s.rdb.Del(ctx, "sb:{bench}:x").Err()
 }

@@ -278,7 +278,7 @@ return redis.call('PUBLISH', 'bench', a .. b)`},
 		if err != nil {
 			return out, err
 		}
-		out.bare, out.records = out.records, routingFloor{runs / took.Seconds(), micros / runs, (cpu(s.server.Pid()) - used) / runs * 1e6}
+		out.bare, out.records = out.records, routingFloor{runs / took.Seconds(), micros / runs, max(cpu(s.server.Pid())-used, tick) / runs * 1e6}
 		s.b.find(f.what, out.records.rate, "/s")
 		s.b.find(f.what+": in Redis", out.records.micros, "µs")
 		s.b.find(f.what+": processor of Redis", out.records.processor, "µs")

@@ -14,11 +14,12 @@ import (
 
 // idle: what a socket costs while nothing happens. Two organizations share the
 // people; the run is made with few and with many, because what Redis is asked
-// must not depend on it.
+// must not depend on it. What Redis holds for visitors is measured on a store where
+// nobody else is.
 func idle(ctx context.Context, b *bench) error {
-	few, many := 1000, 15_000
+	few, many, visitors := 1000, 15_000, 5_000
 	if b.small {
-		few, many = 100, 300
+		few, many, visitors = 100, 300, 200
 	}
 	var asked []float64
 	for _, n := range []int{few, many} {
@@ -30,11 +31,15 @@ func idle(ctx context.Context, b *bench) error {
 		b.stop()
 	}
 	b.most(fmt.Sprintf("commands to Redis a second, %d beside %d idle", many, few), asked[1]-asked[0], "/s", 1)
-	return nil
+	return visitorsHere(ctx, b, visitors)
 }
 
 func idleWith(ctx context.Context, b *bench, n int, judge bool) (float64, error) {
 	s, err := newSite(ctx, b)
+	if err != nil {
+		return 0, err
+	}
+	nobody, err := s.memory(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -81,10 +86,7 @@ func idleWith(ctx context.Context, b *bench, n int, judge bool) (float64, error)
 	minute := (cpu(pid) - used) / took * 60
 	b.most(fmt.Sprintf("%d idle: processor a minute", n), minute, "s", 3)
 	b.most("processor against the bare library with the same pings", minute/floor, "times", 1)
-	if err := s.memory(ctx, n); err != nil {
-		return 0, err
-	}
-	return perSecond, nil
+	return perSecond, s.grown(ctx, "an operator", n, nobody, 700)
 }
 
 // floorOfIdle measures the library as its documentation shows it: memory, and the
@@ -108,40 +110,13 @@ func floorOfIdle(ctx context.Context, b *bench, s *site, tokens []string) (minut
 	b.find("floor: resident memory a socket of the bare library", (resident(pid)-empty)/float64(len(tokens))/1000, "kB")
 	used, began := cpu(pid), time.Now()
 	wait(ctx, b.settle/2)
-	minute = (cpu(pid) - used) / time.Since(began).Seconds() * 60
+	minute = max(cpu(pid)-used, tick) / time.Since(began).Seconds() * 60 // a small run may see none
 	b.find("floor: processor a minute of the bare library", minute, "s")
 	for _, c := range in {
 		c.end()
 	}
 	p.end()
 	return minute, nil
-}
-
-// memory divides what Redis holds by who is here.
-func (s *site) memory(ctx context.Context, n int) error {
-	kinds := map[string]float64{}
-	keys := s.rdb.Scan(ctx, 0, "sb:*", 1000).Iterator()
-	for keys.Next(ctx) {
-		size, err := s.rdb.MemoryUsage(ctx, keys.Val(), 0).Result()
-		if err != nil {
-			return err
-		}
-		kind := "other"
-		for _, suffix := range []string{":op", ":link", ":free"} {
-			if strings.HasSuffix(keys.Val(), suffix) {
-				kind = "operator"
-			}
-		}
-		if strings.Contains(keys.Val(), ":own:") {
-			kind = "operator"
-		}
-		kinds[kind] += float64(size)
-	}
-	if err := keys.Err(); err != nil {
-		return err
-	}
-	s.b.most("Redis memory an operator who is here, over all keys", kinds["operator"]/float64(n), "B", 700)
-	return nil
 }
 
 // crowds starts processes of clients and waits until all are in.

@@ -63,9 +63,9 @@ func logout(ctx context.Context, b *bench) error {
 		return err
 	}
 	talk.open(ctx, rate, 2*time.Second) // the first message of each connection costs more
-	commands := s.commands(ctx)
+	commands, began := s.commands(ctx), time.Now()
 	before := talk.open(ctx, rate, round)
-	usual := (s.commands(ctx) - commands) / round.Seconds()
+	usual := (s.commands(ctx) - commands) / time.Since(began).Seconds()
 
 	boss, err := s.supervisor(ctx, crowd)
 	if err != nil {
@@ -77,7 +77,7 @@ func logout(ctx context.Context, b *bench) error {
 	if err := s.watchSlow(ctx); err != nil {
 		return err
 	}
-	commands, began := s.commands(ctx), time.Now()
+	commands, began = s.commands(ctx), time.Now()
 	id, err := order(ctx, nodes[2].addr, boss, `{"networks":["127.0.0.0/24"],"mode":"drain","confirm":true,"reason":"The site is closed"}`)
 	if err != nil {
 		return err
@@ -107,6 +107,8 @@ func logout(ctx context.Context, b *bench) error {
 	quiet, loud := quantile(before.took, .99), quantile(got.took, .99)
 	b.find("a message beside it, before: p99", quiet, "ms")
 	b.most("a message beside it, meanwhile: p99", loud, "ms", max(2*quiet, 10))
+	b.answered("messages beside it, before: ", before)
+	b.answered("messages beside it, meanwhile: ", got)
 	b.must("messages acked and not seen", float64(talk.lost()), 0)
 	o, err := s.reg.Order(ctx, crowd.org, id)
 	if err != nil {

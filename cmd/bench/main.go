@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"sort"
@@ -101,32 +102,50 @@ type figure struct {
 	Unit  string  `json:"unit"`
 	Bound string  `json:"bound,omitempty"` // "<= 13"
 	Held  bool    `json:"held"`
+	None  bool    `json:"none,omitempty"` // nothing was measured: broken, in a small run too
 }
 
 // find notes a number without a bound.
 func (b *bench) find(what string, value float64, unit string) {
-	b.add(figure{what, value, unit, "", true})
+	b.add(figure{What: what, Value: value, Unit: unit, Held: true})
 }
 
 // most and least note a number with its bound. A small run does not judge time.
 func (b *bench) most(what string, value float64, unit string, bound float64) {
-	b.add(figure{what, value, unit, fmt.Sprintf("<= %g", bound), value <= bound || b.small})
+	if math.IsNaN(bound) { // of nothing that was measured
+		value = bound
+	}
+	b.add(figure{What: what, Value: value, Unit: unit, Bound: fmt.Sprintf("<= %g", bound), Held: value <= bound || b.small})
 }
 
 func (b *bench) least(what string, value float64, unit string, bound float64) {
-	b.add(figure{what, value, unit, fmt.Sprintf(">= %g", bound), value >= bound || b.small})
+	b.add(figure{What: what, Value: value, Unit: unit, Bound: fmt.Sprintf(">= %g", bound), Held: value >= bound || b.small})
 }
 
 // must notes what also a small run is judged by.
 func (b *bench) must(what string, value, bound float64) {
-	b.add(figure{what, value, "", fmt.Sprintf("= %g", bound), value == bound})
+	b.add(figure{What: what, Value: value, Bound: fmt.Sprintf("= %g", bound), Held: value == bound})
 }
 
+// answered judges the messages of one round: a quantile says nothing of those that
+// were refused, or unanswered: neither acked nor refused.
+func (b *bench) answered(what string, got talked) {
+	b.must(what+"refused", float64(got.refused), 0)
+	b.must(what+"unanswered", float64(got.unanswered), 0)
+}
+
+// add takes a figure. One that is no number, as of no samples, holds no bound.
 func (b *bench) add(f figure) {
+	if math.IsNaN(f.Value) || math.IsInf(f.Value, 0) {
+		f.Value, f.Held, f.None = 0, false, true
+	}
 	b.figures = append(b.figures, f)
 	mark := ""
 	if !f.Held {
 		mark = "   BROKEN"
+	}
+	if f.None {
+		mark = "   BROKEN: nothing was measured"
 	}
 	fmt.Printf("  %-58s %12.3f %-10s %s%s\n", f.What, f.Value, f.Unit, f.Bound, mark)
 }
@@ -168,10 +187,11 @@ func loadAverage() string {
 	return strings.Join(strings.Fields(string(raw))[:3], " ")
 }
 
-// quantile returns the p-th part of sorted or unsorted milliseconds.
+// quantile returns the p-th part of sorted or unsorted milliseconds: of none, no
+// number, which stays none in whatever is computed from it.
 func quantile(ms []float64, p float64) float64 {
 	if len(ms) == 0 {
-		return -1
+		return math.NaN()
 	}
 	s := append([]float64(nil), ms...)
 	sort.Float64s(s)

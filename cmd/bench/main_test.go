@@ -17,7 +17,7 @@ func TestBenchesRun(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for name, figure := range map[string]string{"idle": "goroutines a socket", "fanout": "watchers who lost their socket", "chat": "messages acked and not seen", "storm": "of the unaffected that were lost", "logout": "sockets closed when the calls have ended",
+	for name, figure := range map[string]string{"idle": "{T}:own", "fanout": "watchers who lost their socket", "chat": "messages acked and not seen", "storm": "of the unaffected that were lost", "logout": "sockets closed when the calls have ended",
 		"routing": "operators over their limit, chats lost or held twice"} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

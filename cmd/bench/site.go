@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,23 +202,26 @@ func (p *process) hears(v any) error {
 	return json.Unmarshal(line, v)
 }
 
+// tick is the least of a processor's seconds that the kernel counts.
+const tick = .01
+
 // cpu returns the seconds of processor that a process has used.
 func cpu(pid int) float64 {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return -1
+		return math.NaN()
 	}
 	f := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
 	user, _ := strconv.ParseFloat(f[11], 64) // utime and stime, in ticks of 10 ms
 	sys, _ := strconv.ParseFloat(f[12], 64)
-	return (user + sys) / 100
+	return (user + sys) * tick
 }
 
 // resident returns a process's resident memory in bytes.
 func resident(pid int) float64 {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
 	if err != nil {
-		return -1
+		return math.NaN()
 	}
 	pages, _ := strconv.ParseFloat(strings.Fields(string(raw))[1], 64)
 	return pages * float64(os.Getpagesize())
@@ -227,7 +231,7 @@ func resident(pid int) float64 {
 func (s *site) commands(ctx context.Context) float64 {
 	info, err := s.rdb.Info(ctx, "stats").Result()
 	if err != nil {
-		return -1
+		return math.NaN()
 	}
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(line, "total_commands_processed:"); ok {
@@ -235,5 +239,5 @@ func (s *site) commands(ctx context.Context) float64 {
 			return n
 		}
 	}
-	return -1
+	return math.NaN()
 }

@@ -114,11 +114,11 @@ func killed(ctx context.Context, b *bench, n int) error {
 		return err
 	}
 	rate, calm := 200.0, 5*time.Second
-	before := s.commands(ctx)
-	quiet := t.open(ctx, rate, calm)
-	normal := (s.commands(ctx) - before) / calm.Seconds()
-	nodes[0].kill()
 	began, before := time.Now(), s.commands(ctx)
+	quiet := t.open(ctx, rate, calm)
+	normal := (s.commands(ctx) - before) / time.Since(began).Seconds()
+	nodes[0].kill()
+	began, before = time.Now(), s.commands(ctx)
 	busy := make(chan talked, 1)
 	during, cancel := context.WithCancel(ctx)
 	go func() { busy <- t.open(during, rate, time.Minute) }()
@@ -138,6 +138,8 @@ func killed(ctx context.Context, b *bench, n int) error {
 	b.most("commands to Redis a second, against normal", storm/normal, "times", 3)
 	b.find("p99 of the unaffected before", quantile(quiet.took, .99), "ms")
 	b.most("p99 of the unaffected meanwhile, against before", quantile(meanwhile.took, .99)/quantile(quiet.took, .99), "times", 2)
+	b.answered("the unaffected before: messages ", quiet)
+	b.answered("the unaffected meanwhile: messages ", meanwhile)
 	b.must("messages of the unaffected that were lost", float64(t.lost()), 0)
 	return nil
 }

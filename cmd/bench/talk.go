@@ -23,22 +23,30 @@ type talks struct {
 
 	why   atomic.Pointer[string] // the first refusal
 	mu    sync.Mutex
-	due   map[string]time.Time // by client message id: when it was due
+	due   map[string]time.Time // by client message id, not seen yet: when it was due
+	asked map[string]bool      // neither acked nor refused yet
 	acked map[string]bool
+	began time.Time // of this round
 	now   talked
 	seen  map[string]bool
 	room  chan struct{} // closed loop: a message was seen
 	n     int           // messages sent so far
+
+	patience time.Duration // for what is under way at the end of a round
 }
 
 // talked is what one round did.
 type talked struct {
-	sent, refused int
-	took          []float64
+	sent, refused, unanswered int // seen by the other side; refused; neither acked nor refused
+	took                      []float64
+	lasted                    time.Duration // until the last was seen or refused
 }
 
+// rate is how many a second were seen: sending may last longer than was meant.
+func (t talked) rate() float64 { return float64(t.sent) / t.lasted.Seconds() }
+
 func newTalks(n int) *talks {
-	return &talks{due: map[string]time.Time{}, acked: map[string]bool{}, seen: map[string]bool{}, room: make(chan struct{}, 1<<16),
+	return &talks{patience: 20 * time.Second, due: map[string]time.Time{}, asked: map[string]bool{}, acked: map[string]bool{}, seen: map[string]bool{}, room: make(chan struct{}, 1<<16),
 		sockets: make([]*client, n), operators: make([]*client, n), visitors: make([]*client, n), chats: make([]string, n)}
 }
 
@@ -145,6 +153,7 @@ func (t *talks) read(c *client) {
 			case bytes.HasPrefix(line, []byte(`{"t":"ack"`)):
 				t.mu.Lock()
 				t.acked[field(line, `"cmid":"`)] = true
+				delete(t.asked, field(line, `"cmid":"`))
 				t.mu.Unlock()
 			case bytes.HasPrefix(line, []byte(`{"t":"error"`)):
 				t.why.CompareAndSwap(nil, new(string(line)))
@@ -164,10 +173,11 @@ func (t *talks) saw(cmid string, c *client) {
 	}
 	at := time.Now()
 	t.mu.Lock()
+	t.seen[cmid] = true
 	due, ok := t.due[cmid]
 	if ok {
 		delete(t.due, cmid)
-		t.seen[cmid] = true
+		t.now.lasted = at.Sub(t.began)
 		t.now.took = append(t.now.took, float64(at.Sub(due).Microseconds())/1000)
 		t.now.sent++
 	}
@@ -183,9 +193,11 @@ func (t *talks) saw(cmid string, c *client) {
 func (t *talks) refuse(cmid string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.due[cmid]; ok {
+	if t.asked[cmid] {
 		delete(t.due, cmid)
+		delete(t.asked, cmid)
 		t.now.refused++
+		t.now.lasted = time.Since(t.began)
 	}
 	select {
 	case t.room <- struct{}{}:
@@ -213,7 +225,7 @@ func (t *talks) say(n int, due time.Time) {
 	}
 	cmid := side + strconv.Itoa(n)
 	t.mu.Lock()
-	t.due[cmid] = due
+	t.due[cmid], t.asked[cmid] = due, true
 	t.mu.Unlock()
 	if c.send([]byte(`{"t":"message","chat":`+t.chats[i]+`,"cmid":"`+cmid+`","text":"`+text+`"}`)) != nil {
 		t.refuse(cmid)
@@ -257,18 +269,19 @@ func (t *talks) closed(ctx context.Context, flight int, d time.Duration) talked 
 
 func (t *talks) begin() {
 	t.mu.Lock()
-	t.now = talked{}
+	t.now, t.began = talked{}, time.Now()
 	t.mu.Unlock()
 	for len(t.room) > 0 {
 		<-t.room
 	}
 }
 
-// end waits until everything sent is seen or refused, at most 20 s.
+// end waits until everything sent is answered and seen, as long as patience lasts.
+// What is not by then is no part of the next round.
 func (t *talks) end() talked {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(t.patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		t.mu.Lock()
-		left := len(t.due)
+		left := len(t.due) + len(t.asked)
 		t.mu.Unlock()
 		if left == 0 {
 			break
@@ -276,6 +289,9 @@ func (t *talks) end() talked {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.now.unanswered = len(t.asked)
+	clear(t.due)
+	clear(t.asked)
 	return t.now
 }
 

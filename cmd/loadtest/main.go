@@ -38,6 +38,7 @@ type options struct {
 	login        string
 	passwordFile string
 	json         string
+	judge        string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -96,6 +97,7 @@ func parse(args []string, stderr io.Writer) (loadtest.Scenario, options, error) 
 	f.StringVar(&o.login, "login", "", "login of the company on the targets")
 	f.StringVar(&o.passwordFile, "password-file", "", "file with the password of the login")
 	f.StringVar(&o.json, "json", "", "file to write the verdict to as JSON")
+	f.StringVar(&o.judge, "judge", "", "history to judge again instead of a run: the file that a failed test of ./gateway names")
 	b := &s.Bounds
 	f.IntVar(&b.Lost, "max-lost", b.Lost, "bound: lost messages")
 	f.IntVar(&b.Repeated, "max-repeated", b.Repeated, "bound: repeated messages")
@@ -135,6 +137,14 @@ func sensible(f *flag.FlagSet, s loadtest.Scenario, o options) error {
 
 // play runs the scenario against the targets named or own ones.
 func play(ctx context.Context, s loadtest.Scenario, o options, log io.Writer) (loadtest.Report, error) {
+	if o.judge != "" {
+		f, err := os.Open(o.judge)
+		if err != nil {
+			return loadtest.Report{}, err
+		}
+		defer f.Close()
+		return loadtest.JudgeAgain(f)
+	}
 	began := time.Now()
 	progress := func(line string) { fmt.Fprintf(log, "%6.1f s  %s\n", time.Since(began).Seconds(), line) }
 	if o.targets != "" {

@@ -75,6 +75,43 @@ func TestWhatCannotBePlayedEndsWithStatus2(t *testing.T) {
 	}
 }
 
+// A kept history is judged again, and its verdict is the exit status. Seen red with
+// -judge ignored (status 2: there is no binary).
+func TestAHistoryIsJudgedAgain(t *testing.T) {
+	good := `{"scenario":{"Limit":5,"Visitors":1,"Bounds":{"MessageP99":1000000000,"RoutingP99":1000000000}},"beside":{"chats":{"max_waiting":1,"free_s":1}}}
+{"at":"2026-01-01T00:00:00Z","what":"started","chat":7,"person":"v1","since":"2026-01-01T00:00:00Z","planned":2,"yes":true}
+{"at":"2026-01-01T00:00:00.1Z","what":"held","chat":7,"operator":1,"yes":true}
+{"at":"2026-01-01T00:00:01Z","what":"sent","chat":7,"person":"o1","cmid":"a","since":"2026-01-01T00:00:01Z"}
+{"at":"2026-01-01T00:00:01.1Z","what":"acked","chat":7,"person":"o1","cmid":"a","seq":1}
+{"at":"2026-01-01T00:00:01.2Z","what":"seen","chat":7,"person":"o1","from":"o1","cmid":"a","seq":1}
+{"at":"2026-01-01T00:00:01.2Z","what":"seen","chat":7,"person":"v1","from":"o1","cmid":"a","seq":1}
+{"at":"2026-01-01T00:00:02Z","what":"sent","chat":7,"person":"o1","cmid":"b","since":"2026-01-01T00:00:02Z"}
+{"at":"2026-01-01T00:00:02.1Z","what":"acked","chat":7,"person":"o1","cmid":"b","seq":2}
+{"at":"2026-01-01T00:00:02.2Z","what":"seen","chat":7,"person":"o1","from":"o1","cmid":"b","seq":2}
+{"at":"2026-01-01T00:00:02.2Z","what":"seen","chat":7,"person":"v1","from":"o1","cmid":"b","seq":2}
+{"at":"2026-01-01T00:00:03Z","what":"ended","chat":7}
+`
+	shown := `{"at":"2026-01-01T00:00:02.2Z","what":"seen","chat":7,"person":"v1","from":"o1","cmid":"b","seq":2}` + "\n"
+	for text, want := range map[string]struct {
+		code int
+		says string
+	}{
+		good:                                   {0, "PASSED"},
+		strings.Replace(good, shown, "", 1):    {1, "lost: 1 messages"},
+		strings.Replace(good, "seen", "x", 1):  {2, "is no event"},
+		strings.Replace(good, `{"at"`, "?", 1): {2, "line 2"},
+	} {
+		path := filepath.Join(t.TempDir(), "history")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if code := run(t.Context(), []string{"-judge", path, "-binary", "none"}, &out, &out); code != want.code || !strings.Contains(out.String(), want.says) {
+			t.Errorf("status %d, want %d and %q:\n%s", code, want.code, want.says, out.String())
+		}
+	}
+}
+
 func TestRedisIsStartedCountedAndStopped(t *testing.T) {
 	dir := shortDir(t)
 	c, socket, err := startRedis(t.Context(), kin(t), dir)
