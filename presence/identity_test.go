@@ -52,7 +52,7 @@ func TestAMasterThatWasCutOffIsNotTakenForTheSame(t *testing.T) {
 	s, master := siteOf(t, first)
 	reg := s.node(quick)
 	s.must(reg.EnsureOrg(s.ctx, s.org))
-	s.must(second.Client().SlaveOf(s.ctx, "NO", "ONE").Err())
+	s.must(second.Client().Do(s.ctx, "REPLICAOF", "NO", "ONE").Err())
 	pointTo(t, master, second)
 	s.must(announceSoon(s, reg))
 	between := reg.Generation(reg.Partition(s.org))
