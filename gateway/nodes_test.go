@@ -237,6 +237,7 @@ type peer struct {
 	got    []map[string]any
 	more   chan struct{}
 	closed error // with the close code, once the socket has ended
+	asked  int   // gaps that resume has answered
 }
 
 func (cl *cluster) dial(n *node, header http.Header) *peer {
