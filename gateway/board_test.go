@@ -280,7 +280,8 @@ func TestNothingIsSentToEverybody(t *testing.T) {
 // P-14: after any sequence of changes, with sockets cut, subscriptions killed and
 // broadcasts lost, every watcher's view equals the server's, whatever it watches and
 // on whichever node: within 2 s, but for a lost broadcast that nothing follows, which
-// a look at the numbers every 5 s finds. Seen red with Lost not wired in server.go.
+// a look at the numbers every 5 s finds; busyMachine comes on top. Seen red with Lost not
+// wired in server.go, and with changes collected for 5 s instead of 250 ms (board.go).
 func TestEveryWatchersViewEqualsTheServersAfterChangesAndDrops(t *testing.T) {
 	cl := newDesk(t, 2)
 	seven := cl.team("Seven")
@@ -310,17 +311,22 @@ func TestEveryWatchersViewEqualsTheServersAfterChangesAndDrops(t *testing.T) {
 	for _, w := range watchers {
 		open(w)
 	}
-	agree := func(what string) {
+	const within = 2 * time.Second                    // P-14
+	const look = 5*time.Second + 500*time.Millisecond // at the numbers, and again: of what nothing shows
+	agree := func(what string, within time.Duration) {
 		t.Helper()
-		began, slowest := time.Now(), time.Duration(0)
+		began := time.Now()
 		for i, w := range watchers {
 			truth := cl.truth(w.keep)
-			poll(t, fmt.Sprintf("%s: watcher %d agrees with the server", what, i), 20*time.Second, func() bool { return maps.Equal(w.p.screen(), truth) })
-			slowest = max(slowest, time.Since(began))
+			poll(t, fmt.Sprintf("%s: watcher %d agrees with the server", what, i), within+busyMachine, func() bool { return maps.Equal(w.p.screen(), truth) })
 		}
-		t.Logf("%s: all agree after %v", what, slowest.Round(time.Millisecond))
+		took := time.Since(began)
+		t.Logf("%s: all agree after %v", what, took.Round(time.Millisecond))
+		if took > within+busyMachine {
+			t.Errorf("%s: all agree after %v, want %v", what, took, within)
+		}
 	}
-	agree("at first")
+	agree("at first", within)
 	rdb, part := redistest.Client(t, redisOptions), cl.admin.Partition(cl.org.ID)
 	renamed := 0
 	lose := func(op switchboard.OperatorID) { // a change that is stored and numbered, and whose broadcast never arrives
@@ -371,10 +377,14 @@ func TestEveryWatchersViewEqualsTheServersAfterChangesAndDrops(t *testing.T) {
 		} else if err := cl.choose(first+1, []string{"Available", "Break"}[round%2]); err != nil { // shows the hole
 			t.Fatal(err)
 		}
-		agree(fmt.Sprint("round ", round))
+		if round == 3 { // a subscription is made anew, and the hole is behind it
+			agree("round 3", look)
+		} else {
+			agree(fmt.Sprint("round ", round), within)
+		}
 		if round == 2 { // nothing follows that could show the hole
 			lose(first)
-			agree("a lost tail")
+			agree("a lost tail", look)
 		}
 	}
 }

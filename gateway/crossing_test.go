@@ -85,7 +85,8 @@ func TestAMessageThatCrossesWithAColleagueIsHeldBack(t *testing.T) {
 
 // P-7: whether anybody of a team answers follows from who is there, on each change:
 // pages without an identity, and visitors, hear it within 2 s and ask nobody. There
-// is no flag that could go stale: a node that starts now says the same.
+// is no flag that could go stale: a node that starts now says the same. The bound was
+// seen red with changes collected for 5 s instead of 250 ms (board.go).
 func TestPagesHearWhetherAnybodyIsThere(t *testing.T) {
 	cl := newDesk(t, 2, func(c *Config) { c.Presence.Grace = 500 * time.Millisecond })
 	seven, eight := cl.team("Seven"), cl.team("Eight")
@@ -125,7 +126,7 @@ func TestPagesHearWhetherAnybodyIsThere(t *testing.T) {
 				t.Errorf("%s: a new page of team %d says %v", what, team, open(now))
 			}
 		}
-		if took := time.Since(began); took > 6*time.Second { // 2 s on a machine that does nothing else
+		if took := time.Since(began); took > 2*time.Second+busyMachine {
 			t.Errorf("%s: the pages heard it after %v", what, took)
 		}
 	}

@@ -2,19 +2,9 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/switchboard/switchboard"
 	"github.com/switchboard/switchboard/hub"
@@ -151,111 +141,6 @@ func TestNodeThatIsCutFromItsClientsGivesTheirChatsAway(t *testing.T) {
 		t.Error(m)
 	}
 	cl.check()
-}
-
-// F25: a client stops reading. Its connection ends within 10 s, it comes back and
-// has everything; what others see is at most twice as slow (p99, and 20 ms for
-// the machine). The stalled one is an operator whose five chats are loud.
-func TestStalledClientEndsAndTakesNobodyAlong(t *testing.T) {
-	cl := newDesk(t, 2)
-	const loud = 5
-	op := cl.operator("Stalls", switchboard.RoleOperator, loud)
-	token := cl.token(op)
-	first := cl.available(cl.nodes[0], token)
-	var visitors []*peer
-	var chats []int64
-	for i := range loud {
-		v := cl.hello(cl.nodes[1], cl.visitor(cl.nodes[1], fmt.Sprint("Loud", i)))
-		chat := v.start()
-		if m := first.request(`{"t":"offer.accept","chat":%d,"token":%q}`, chat, first.offered(0, chat)); m["state"] != "active" {
-			t.Fatal(m)
-		}
-		v.chat(0, chat, "active")
-		visitors, chats = append(visitors, v), append(chats, chat)
-	}
-	quietOp, quietVis, quiet := cl.talk(cl.token(cl.operator("Quiet", switchboard.RoleOperator, 1)), cl.visitor(cl.nodes[0], "Quiet"))
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var sent atomic.Int64
-	var talkers sync.WaitGroup
-	text := strings.Repeat("x", 6000)
-	for i, v := range visitors {
-		talkers.Go(func() {
-			tick := time.NewTicker(25 * time.Millisecond) // 1.2 MB/s in all
-			defer tick.Stop()
-			for n := 0; ctx.Err() == nil; n++ {
-				<-tick.C
-				if err := v.ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"t":"message","chat":%d,"cmid":"n%d","text":%q}`, chats[i], n, text)); err == nil {
-					sent.Add(1)
-				}
-			}
-		})
-	}
-	said := 0
-	p99 := func(n int) time.Duration {
-		var took []time.Duration
-		for range n {
-			said++
-			cmid, began := fmt.Sprint("quiet", said), time.Now()
-			quietOp.say(quiet, cmid)
-			quietVis.heard(cmid)
-			took = append(took, time.Since(began))
-			time.Sleep(5 * time.Millisecond) // the pace of the talk
-		}
-		slices.Sort(took)
-		return took[len(took)*99/100]
-	}
-	before := p99(150)
-	first.ws.CloseNow()
-	first.ended()
-	stalled := cl.stalls(cl.nodes[0], token)
-	defer stalled.CloseNow()
-	poll(t, "the one who stalls to be here", 10*time.Second, func() bool { return len(cl.nodes[0].hub.Conns(cl.org.ID, switchboard.OperatorPerson(op))) == 1 })
-	began := time.Now()
-	var during time.Duration
-	for len(cl.nodes[0].hub.Conns(cl.org.ID, switchboard.OperatorPerson(op))) > 0 && time.Since(began) < 30*time.Second {
-		during = max(during, p99(20))
-	}
-	took := time.Since(began)
-	t.Logf("ended after %v; p99 of others %v before, %v beside it; %d loud messages", took.Round(time.Millisecond), before, during, sent.Load())
-	if took > 10*time.Second+time.Second {
-		t.Errorf("ended after %v", took)
-	}
-	if during > 2*before+20*time.Millisecond {
-		t.Errorf("others: p99 %v, and %v beside the one who stalls", before, during)
-	}
-	stop()
-	talkers.Wait()
-	again := cl.hello(cl.nodes[0], token)
-	for _, chat := range chats {
-		again.send(`{"t":"resume","chats":[{"chat":%d}]}`, chat)
-		again.until("the chat", func(m map[string]any) bool { return m["t"] == "resumed" && m["chat"] == float64(chat) })
-	}
-	cl.check()
-}
-
-// stalls opens a socket with a small window, says hello and never reads again.
-func (cl *cluster) stalls(n *node, token string) *websocket.Conn {
-	cl.t.Helper()
-	ws, err := cl.stalling(cl.t.Context(), n, token)
-	if err != nil {
-		cl.t.Fatal(err)
-	}
-	return ws
-}
-
-func (cl *cluster) stalling(ctx context.Context, n *node, token string) (*websocket.Conn, error) {
-	dialer := &net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-		var inner error
-		err := raw.Control(func(fd uintptr) { inner = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
-		return errors.Join(err, inner)
-	}}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
-	ws, _, err := websocket.Dial(ctx, "ws://"+n.Addr()+"/ws", &websocket.DialOptions{HTTPClient: client})
-	if err == nil && token != "" {
-		err = ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"t":"hello","v":1,"token":%q}`, token))
-	}
-	return ws, err
 }
 
 // helloBy is hello at an address.

@@ -194,7 +194,8 @@ func TestACutOperatorIsNotRoutableAfterTheTimeoutAndOfflineAfterTheGrace(t *test
 }
 
 // P-9, P-8: signing out in one tab ends every connection of the operator, on every
-// node, within a second and with its reason.
+// node, within a second and with its reason. The bound was seen red with ended sockets
+// told 4 s late (inbound.go).
 func TestSignOutInOneTabIsHeardByAll(t *testing.T) {
 	cl := newDesk(t, 3)
 	op := cl.operator("Mina", "", 2)
@@ -213,7 +214,7 @@ func TestSignOutInOneTabIsHeardByAll(t *testing.T) {
 			t.Errorf("tab %d was closed with %d", i, code)
 		}
 	}
-	if took := time.Since(began); took > 3*time.Second { // 1 s on a machine that does nothing else
+	if took := time.Since(began); took > time.Second+busyMachine {
 		t.Errorf("the last tab heard it after %v", took)
 	}
 	rec, err := cl.admin.Operator(t.Context(), cl.org.ID, op)

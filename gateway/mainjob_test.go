@@ -89,7 +89,7 @@ func TestMainJob(t *testing.T) {
 	}
 	seen("In-call")
 	b.crash()
-	operator.ended()
+	operator.broke()
 	say(visitor, 11, 20) // while nobody hears
 	acked(visitor, 20)
 

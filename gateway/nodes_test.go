@@ -43,6 +43,8 @@ type node struct {
 	*Server
 	stop func() error // graceful
 	rdb  redis.UniversalClient
+
+	store, people *cuttable // connections, for crash
 }
 
 var master = []byte("0123456789abcdef0123456789abcdef")
@@ -94,6 +96,8 @@ var fast = presence.Config{Beat: 200 * time.Millisecond, BuryAfter: time.Second,
 func (cl *cluster) addNode(change ...func(*Config)) *node {
 	cl.t.Helper()
 	rdb := cl.open()
+	toStore, toPeople := newCuttable(), newCuttable()
+	cuttableStore(rdb, toStore)
 	store, err := accounts.Open(rdb, master)
 	if err != nil {
 		cl.t.Fatal(err)
@@ -110,25 +114,19 @@ func (cl *cluster) addNode(change ...func(*Config)) *node {
 	if err != nil {
 		cl.t.Fatal(err)
 	}
+	s.listener = cuttableListener{s.listener, toPeople}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	var once sync.Once
 	var stopped error
-	n := &node{Server: s, rdb: rdb, stop: func() error {
+	n := &node{Server: s, rdb: rdb, store: toStore, people: toPeople, stop: func() error {
 		once.Do(func() { cancel(); stopped = <-done; rdb.Close() })
 		return stopped
 	}}
 	cl.nodes = append(cl.nodes, n)
 	cl.t.Cleanup(func() { n.stop() })
 	return n
-}
-
-// crash makes a node die as by kill -9: from here on it writes nothing, neither
-// edges nor its lease; then its sockets break.
-func (n *node) crash() {
-	n.rdb.Close()
-	n.stop()
 }
 
 // operator adds an operator and returns the id.
@@ -237,6 +235,7 @@ type peer struct {
 	got    []map[string]any
 	more   chan struct{}
 	closed error // with the close code, once the socket has ended
+	asked  int   // gaps that resume has answered
 }
 
 func (cl *cluster) dial(n *node, header http.Header) *peer {
