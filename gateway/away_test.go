@@ -18,8 +18,9 @@ import (
 // F5, F6: Redis hangs, or is killed and comes back from its file. Sockets stay,
 // refusals are clear and quick, a status that was chosen meanwhile is carried
 // out, nobody is flipped (20 idle operators and one in grace on a board), and what is
-// sent after the return is stored within 2.5 s: a breaker may rest for a second before it
-// lets a call probe, and the machine is busy. 3 s by default; AWAY=3s,30s,3m runs the longer ones (make away).
+// sent after the return is stored within a second (a breaker rests for half of one before
+// it lets a call probe), and 1.5 s more for a busy machine. 3 s by default; AWAY=3s,30s,3m
+// runs the longer ones (make away).
 //
 // Seen red with awayChanged giving no spare (people in grace went offline on the
 // return), with latchStatus refusing, with the breaker never opening, and with one of the

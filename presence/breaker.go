@@ -27,7 +27,7 @@ type breaker struct {
 const (
 	failuresToOpen = 5
 	probeFirst     = 100 * time.Millisecond
-	probeMost      = time.Second
+	probeMost      = 500 * time.Millisecond
 )
 
 func (b *breaker) allow(now time.Time) bool {

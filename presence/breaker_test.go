@@ -29,7 +29,7 @@ func TestBreakerOpensAtOnceForTimeAndAfterFiveForRefusals(t *testing.T) {
 				b.note(true, true, time.Now())
 			}
 		}
-		if passed < 9 || passed > 14 { // at 0.1, 0.3, 0.7, 1.5 s and then each second
+		if passed < 18 || passed > 24 { // at 0.1, 0.3, 0.7 s and then each half second
 			t.Errorf("%d calls passed in 10 s", passed)
 		}
 		if !b.note(false, false, time.Now()) || !b.allow(time.Now()) {
