@@ -63,7 +63,7 @@ histories: ## clients on three nodes judged by porcupine, HISTORIES=50 rounds; t
 
 # The faults that a crowd goes through, and those that have a test of their own
 # (chaos_test.go keeps the list whole).
-MATRIX := TestChaos|TestRedisAway|TestOrdersAreAcknowledgedOnlyWithAReplica|TestWhatAFailoverLosesIsAssertedAgain|TestACancelledOrderStaysCancelled|TestNobodyIsWorkedOnDuringTheHold|TestSecondDeathBeforeThereIsAReplica|TestAnEmptiedStoreIsFilled|TestEverythingIsGone|TestNodeThatDoesNotHear|TestNodeThatIsCutFromItsClients|TestStalledClient|TestFlushedScriptsAreLoadedAgain|TestCallsAreRefusedAtOnceWhileTheStoreHangs
+MATRIX := TestChaos|TestChatsOutliveAProcessThatIsKilled|TestRedisAway|TestOrdersAreAcknowledgedOnlyWithAReplica|TestWhatAFailoverLosesIsAssertedAgain|TestACancelledOrderStaysCancelled|TestNobodyIsWorkedOnDuringTheHold|TestSecondDeathBeforeThereIsAReplica|TestAnEmptiedStoreIsFilled|TestEverythingIsGone|TestNodeThatDoesNotHear|TestNodeThatIsCutFromItsClients|TestStalledClient|TestFlushedScriptsAreLoadedAgain|TestCallsAreRefusedAtOnceWhileTheStoreHangs
 
 chaos: ## the fault matrix, its crowds CHAOS=3 times as large, SEED=1
 	@.ci/need redis-server

@@ -58,8 +58,7 @@ func TestStalledClientEndsAndTakesNobodyAlong(t *testing.T) {
 		})
 	}
 	said := 0
-	p99 := func(n int) time.Duration {
-		var took []time.Duration
+	say := func(n int) (took []time.Duration) {
 		for range n {
 			said++
 			cmid, began := fmt.Sprint("quiet", said), time.Now()
@@ -68,27 +67,33 @@ func TestStalledClientEndsAndTakesNobodyAlong(t *testing.T) {
 			took = append(took, time.Since(began))
 			time.Sleep(5 * time.Millisecond) // the pace of the talk
 		}
-		slices.Sort(took)
-		return took[len(took)*99/100]
+		return took
 	}
-	before := p99(150)
 	first.ws.CloseNow()
 	first.ended()
-	stalled := cl.stalls(cl.nodes[0], token)
-	defer stalled.CloseNow()
-	poll(t, "the one who stalls to be here", 10*time.Second, func() bool { return len(cl.nodes[0].hub.Conns(cl.org.ID, switchboard.OperatorPerson(op))) == 1 })
-	began := time.Now()
-	var during time.Duration
-	for len(cl.nodes[0].hub.Conns(cl.org.ID, switchboard.OperatorPerson(op))) > 0 && time.Since(began) < 30*time.Second {
-		during = max(during, p99(20))
-	}
-	took := time.Since(began)
-	t.Logf("ended after %v; p99 of others %v before, %v beside it", took.Round(time.Millisecond), before, during)
-	if took > 10*time.Second+time.Second {
-		t.Errorf("ended after %v", took)
-	}
-	if during > 2*before+20*time.Millisecond {
-		t.Errorf("others: p99 %v, and %v beside the one who stalls", before, during)
+	here := func() int { return len(cl.nodes[0].hub.Conns(cl.org.ID, switchboard.OperatorPerson(op))) }
+	// What else runs on the machine can spoil one comparison; a stalled client that takes
+	// others along spoils each.
+	for try, ok := 1, false; !ok; try++ {
+		before := p99(say(150))
+		stalled := cl.stalls(cl.nodes[0], token)
+		poll(t, "the one who stalls to be here", 10*time.Second, func() bool { return here() == 1 })
+		began := time.Now()
+		var beside []time.Duration
+		for here() > 0 && time.Since(began) < 30*time.Second {
+			beside = append(beside, say(20)...)
+		}
+		took, during := time.Since(began), p99(beside)
+		stalled.CloseNow()
+		t.Logf("ended after %v; p99 of others %v before, %v beside it", took.Round(time.Millisecond), before, during)
+		if took > 10*time.Second+time.Second {
+			t.Errorf("ended after %v", took)
+		}
+		ok = during <= 2*before+20*time.Millisecond
+		if !ok && try == 3 {
+			t.Errorf("others: p99 %v, and %v beside the one who stalls, three times", before, during)
+			break
+		}
 	}
 	stop()
 	talkers.Wait()
@@ -100,6 +105,11 @@ func TestStalledClientEndsAndTakesNobodyAlong(t *testing.T) {
 	}
 	t.Logf("%d loud messages", sent)
 	cl.check()
+}
+
+func p99(took []time.Duration) time.Duration {
+	slices.Sort(took)
+	return took[len(took)*99/100]
 }
 
 // holds says whether a list of cmids n0, n1 ... behind the first has every message of
