@@ -14,10 +14,12 @@ import (
 
 // The wheel looks at each connection when something may be due, at least once
 // a turn. One goroutine and one ticker serve the whole hub: a timer or a
-// context for each socket costs half the CPU of an idle node.
+// context for each socket costs half the CPU of an idle node. Its ticks are short
+// because all that is due in one is done at once: with 15,000 people a tick of 250 ms
+// pings 470 of them, and a message that comes then waits behind them.
 const (
-	wheelTick  = 250 * time.Millisecond // how late anything may be
-	wheelSlots = 128                    // a turn is 32 s
+	wheelTick  = 25 * time.Millisecond // how late anything may be
+	wheelSlots = 1280                  // a turn is 32 s
 )
 
 // pings is the ping of now. It belongs to the wheel's goroutine.
