@@ -77,7 +77,9 @@ func TestSoak(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, b := range report.Broken {
-			if !strings.HasPrefix(b, "waiting:") && !strings.HasPrefix(b, "free:") { // so small a crowd
+			// So small a crowd, and its faults a second after it comes: no message may be before.
+			none := strings.HasPrefix(b, "message p99:") && report.Messages.Took.N == 0
+			if !strings.HasPrefix(b, "waiting:") && !strings.HasPrefix(b, "free:") && !none {
 				t.Errorf("%v: %s", time.Since(began).Round(time.Second), b)
 			}
 		}
