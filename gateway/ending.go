@@ -40,7 +40,7 @@ func (s *Server) closed(c *hub.Conn, last bool) {
 // instead of being cut off (L-5); everyone else gets a new token and returns.
 func (s *Server) expired(c *hub.Conn) {
 	id, ok := c.Identity()
-	if !ok {
+	if !ok || id.Expires.After(time.Now()) { // renewed before this was its turn
 		return
 	}
 	elsewhere := slices.ContainsFunc(s.hub.Conns(id.Org, id.Person), func(o *hub.Conn) bool {
