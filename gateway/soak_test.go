@@ -49,7 +49,7 @@ func TestSoak(t *testing.T) {
 		cl.addNode(short)
 	}
 	s := loadtest.Small()
-	s.Operators, s.Visitors, s.RestartAt, s.FaultAt = 8, 48, 0, time.Second
+	s.Operators, s.Visitors, s.RestartAt, s.FaultAt = 8, 48, 0, 2*time.Second // some messages are before the faults
 	s.Arrivals, s.ChatMin, s.ChatMax, s.Patience, s.Settle = 4*time.Second, 2*time.Second, 3*time.Second, 60*time.Second, 15*time.Second
 	s.Bounds.MessageP99, s.Bounds.RoutingP99, s.Bounds.Around, s.Bounds.CrossNode = time.Minute, time.Minute, time.Minute, 0
 	targets := cl.crowd(s)
@@ -77,9 +77,7 @@ func TestSoak(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, b := range report.Broken {
-			// So small a crowd, and its faults a second after it comes: no message may be before.
-			none := strings.HasPrefix(b, "message p99:") && report.Messages.Took.N == 0
-			if !strings.HasPrefix(b, "waiting:") && !strings.HasPrefix(b, "free:") && !none {
+			if !strings.HasPrefix(b, "waiting:") && !strings.HasPrefix(b, "free:") { // so small a crowd
 				t.Errorf("%v: %s", time.Since(began).Round(time.Second), b)
 			}
 		}
